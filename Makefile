@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+# The one entry point; every target is a script in scripts/ that has a --help.
+
+CONFIG ?= release
+export GMEM_CACHE KSRC
+
+.PHONY: help run test bench shell check stat series clean prepare
+.NOTPARALLEL:
+
+help:
+	@echo 'GMEM for Linux. Targets:'
+	@echo '  run      build all that is needed, boot the guest and run the demo'
+	@echo '  test     host tests, KUnit and kselftests in the guest'
+	@echo '             CONFIG=debug   under KASAN, lockdep, DEBUG_VM ...'
+	@echo '             TEST=REGEX     only the kselftest programs that match'
+	@echo '  bench    measure against the HMM test device; build/bench.json and a table'
+	@echo '  shell    a shell in the guest, over the host'"'"'s root (writes are lost)'
+	@echo '  check    style, lints, panic gate, the series applies, size budget'
+	@echo '  stat     changed lines of existing files, sizes, unsafe and call lines'
+	@echo '  series   build/series: a git branch with the work as mailable commits'
+	@echo '  clean    remove build/ (the cache stays; GMEM_CACHE, see scripts/lib.sh)'
+	@echo 'Variables: KSRC=tree or tarball of Linux 7.2.y, GMEM_CACHE=directory, JOBS=N'
+
+prepare:
+	@scripts/prepare $(CONFIG)
+
+run: prepare
+	@scripts/run-demo --kernel $(CONFIG)
+
+test: prepare
+	@scripts/run-tests --config $(CONFIG) $(if $(TEST),--test '$(TEST)') $(ARGS)
+
+bench: prepare
+	@scripts/run-bench
+
+shell: prepare
+	@scripts/boot-guest --kernel $(CONFIG) --share-root --shell -- /bin/sh -l
+
+check:
+	@scripts/setup
+	@scripts/check
+
+stat:
+	@scripts/stat
+
+series:
+	@scripts/series
+
+clean:
+	rm -rf build
