@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Device memory made of host memory.
+
+use crate::{
+    alloc::flags::__GFP_ZERO,
+    bindings,
+    gmem::{
+        HostRun,
+        PeerRun,
+        ZeroRun, //
+    },
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+use core::ptr::NonNull;
+
+/// The memory of an emulated device.
+///
+/// It behaves like the memory of a real one: accesses from several places at the same time are
+/// allowed, and what they see of each other is what the processor gives.
+///
+/// # Invariants
+///
+/// `base` points to `size` bytes that `_alloc` owns. No reference to them exists; they are reached
+/// by C functions only.
+pub struct Memory {
+    base: NonNull<u8>,
+    size: usize,
+    _alloc: VVec<u64>,
+}
+
+// SAFETY: The bytes may be reached from any thread.
+unsafe impl Send for Memory {}
+// SAFETY: All accesses follow the rules of the kernel's C code, where racing accesses to plain
+// bytes are allowed.
+unsafe impl Sync for Memory {}
+
+/// Returns what the kernel calls a physical address.
+fn host(addr: u64) -> *mut u8 {
+    // SAFETY: Computes an address.
+    unsafe { bindings::gmem_soft_host(addr) }.cast()
+}
+
+impl Memory {
+    /// Allocates zeroed memory.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when `size` is 0 or not a multiple of the page size, `ENOMEM`.
+    pub fn new(size: usize) -> Result<Self> {
+        if size == 0 || size % PAGE_SIZE != 0 {
+            return Err(EINVAL);
+        }
+        let mut alloc = VVec::with_capacity(size / size_of::<u64>(), GFP_KERNEL | __GFP_ZERO)?;
+        let base = NonNull::new(alloc.as_mut_ptr()).ok_or(ENOMEM)?.cast();
+        // INVARIANT: The vector has no elements and is never touched again, so nothing refers to
+        // its buffer, which has room for `size` bytes.
+        Ok(Self {
+            base,
+            size,
+            _alloc: alloc,
+        })
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Returns a pointer to `len` valid bytes at `offset`.
+    fn at(&self, offset: u64, len: usize) -> Result<*mut u8> {
+        let offset = usize::try_from(offset).map_err(|_| ERANGE)?;
+        match offset.checked_add(len) {
+            // The address does not wrap, because `base + size` does not.
+            Some(end) if end <= self.size => Ok(self.base.as_ptr().wrapping_add(offset)),
+            _ => Err(ERANGE),
+        }
+    }
+
+    /// Copies bytes out.
+    ///
+    /// # Errors
+    ///
+    /// `ERANGE` outside of the memory; so for all methods.
+    pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result {
+        let src = self.at(offset, buf.len())?;
+        // SAFETY: `src` is valid for the length by `at`, `buf` by its type.
+        unsafe { bindings::gmem_soft_copy(buf.as_mut_ptr().cast(), src.cast(), buf.len()) };
+        Ok(())
+    }
+
+    /// Copies bytes in.
+    pub fn write(&self, offset: u64, buf: &[u8]) -> Result {
+        let dst = self.at(offset, buf.len())?;
+        // SAFETY: `dst` is valid for the length by `at`, `buf` by its type.
+        unsafe { bindings::gmem_soft_copy(dst.cast(), buf.as_ptr().cast(), buf.len()) };
+        Ok(())
+    }
+
+    /// Sets bytes.
+    pub fn fill(&self, offset: u64, len: usize, byte: u8) -> Result {
+        let dst = self.at(offset, len)?;
+        // SAFETY: `dst` is valid for the length by `at`.
+        unsafe { bindings::gmem_soft_fill(dst.cast(), c_int::from(byte), len) };
+        Ok(())
+    }
+
+    /// Adds to an aligned number, atomically.
+    ///
+    /// # Errors
+    ///
+    /// Also `EINVAL` when `offset` is not a multiple of 8.
+    pub fn add(&self, offset: u64, value: u64) -> Result {
+        if offset % 8 != 0 {
+            return Err(EINVAL);
+        }
+        let dst = self.at(offset, size_of::<u64>())?;
+        // SAFETY: `dst` is valid by `at`, and aligned because `base` is.
+        unsafe { bindings::gmem_soft_add(dst.cast(), value) };
+        Ok(())
+    }
+}
+
+impl ZeroRun {
+    /// Fills the run in `memory` with zeroes.
+    ///
+    /// # Errors
+    ///
+    /// `ERANGE` when it is not inside; so for the methods of the other runs.
+    pub fn zero(&self, memory: &Memory) -> Result {
+        let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
+        memory.fill(self.dev_addr(), len, 0)
+    }
+}
+
+impl HostRun {
+    /// Copies the run from host memory to `memory`; for devices without a DMA mask.
+    pub fn copy_to_dev(&self, memory: &Memory) -> Result {
+        let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
+        let dst = memory.at(self.dev_addr(), len)?;
+        // SAFETY: `dst` is valid by `at`. By the type invariant the host memory stays during the
+        // call, and its address is physical because the device has no DMA mask.
+        unsafe { bindings::gmem_soft_copy(dst.cast(), host(self.host_addr()).cast(), len) };
+        Ok(())
+    }
+
+    /// Copies the run from `memory` to host memory; for devices without a DMA mask.
+    pub fn copy_from_dev(&self, memory: &Memory) -> Result {
+        let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
+        let src = memory.at(self.dev_addr(), len)?;
+        // SAFETY: As in `copy_to_dev`.
+        unsafe { bindings::gmem_soft_copy(host(self.host_addr()).cast(), src.cast(), len) };
+        Ok(())
+    }
+}
+
+impl PeerRun {
+    /// Copies the run from `src` to `dst`.
+    pub fn copy(&self, dst: &Memory, src: &Memory) -> Result {
+        let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
+        let to = dst.at(self.dev_addr(), len)?;
+        let from = src.at(self.src_addr(), len)?;
+        // SAFETY: Both are valid by `at`; they are of different allocations or, if the driver
+        // mixed them up, the copied bytes are unspecified, as for any racing access.
+        unsafe { bindings::gmem_soft_copy(to.cast(), from.cast(), len) };
+        Ok(())
+    }
+}
+
+/// Where a live [`Slot`](super::Slot) leads.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    /// Offset in device memory.
+    Local(u64),
+    /// Physical address.
+    Host(u64),
+}
+
+/// Access to at most a page through a target.
+///
+/// # Safety
+///
+/// For `Target::Host`: host memory at this address, as long as the access, stays in place during
+/// the call.
+pub(super) unsafe fn read(target: Target, memory: &Memory, buf: &mut [u8]) -> Result {
+    match target {
+        Target::Local(offset) => memory.read(offset, buf),
+        Target::Host(addr) => {
+            let len = buf.len();
+            // SAFETY: By the safety requirements.
+            unsafe { bindings::gmem_soft_copy(buf.as_mut_ptr().cast(), host(addr).cast(), len) };
+            Ok(())
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for [`read`].
+pub(super) unsafe fn write(target: Target, memory: &Memory, buf: &[u8]) -> Result {
+    match target {
+        Target::Local(offset) => memory.write(offset, buf),
+        Target::Host(addr) => {
+            // SAFETY: By the safety requirements.
+            unsafe { bindings::gmem_soft_copy(host(addr).cast(), buf.as_ptr().cast(), buf.len()) };
+            Ok(())
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for [`read`].
+pub(super) unsafe fn fill(target: Target, memory: &Memory, len: usize, byte: u8) -> Result {
+    match target {
+        Target::Local(offset) => memory.fill(offset, len, byte),
+        Target::Host(addr) => {
+            // SAFETY: By the safety requirements.
+            unsafe { bindings::gmem_soft_fill(host(addr).cast(), c_int::from(byte), len) };
+            Ok(())
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for [`read`].
+pub(super) unsafe fn add(target: Target, memory: &Memory, value: u64) -> Result {
+    match target {
+        Target::Local(offset) => memory.add(offset, value),
+        Target::Host(addr) if addr % 8 == 0 => {
+            // SAFETY: By the safety requirements; the address is aligned.
+            unsafe { bindings::gmem_soft_add(host(addr).cast(), value) };
+            Ok(())
+        }
+        Target::Host(_) => Err(EINVAL),
+    }
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One entry of an emulated device's page table.
+
+use super::memory::{
+    self,
+    Memory,
+    Target, //
+};
+use crate::{
+    gmem::{
+        Access,
+        Map, //
+    },
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    processor::cpu_relax,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+
+// The word: flags, the address (a multiple of the page size), and how many accesses are in flight.
+const PRESENT: u64 = 1 << 0;
+const WRITABLE: u64 = 1 << 1;
+const ACCESSED: u64 = 1 << 2;
+const DIRTY: u64 = 1 << 3;
+const LOCAL: u64 = 1 << 4;
+const LARGE: u64 = 1 << 5;
+const ADDR: u64 = (1 << COUNT_SHIFT) - (1 << PAGE_SHIFT);
+const COUNT_SHIFT: u32 = 52;
+const COUNT_ONE: u64 = 1 << COUNT_SHIFT;
+const COUNT: u64 = !(COUNT_ONE - 1);
+
+/// Bytes that a large entry maps.
+const LARGE_SIZE: usize = 2 << 20;
+
+/// Why an access cannot go through a [`Slot`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Miss {
+    /// There is no translation.
+    Absent,
+    /// The translation does not allow stores.
+    ReadOnly,
+    /// Too many accesses are in flight; try again.
+    Busy,
+}
+
+/// One entry of a page table: where a page is, what the device may do with it and what it did.
+///
+/// # Invariants
+///
+/// A present entry that is not local holds the address of host memory that came from a [`Map`].
+/// The count in the word is the number of [`InFlight`] values of this slot.
+pub struct Slot(Atomic<u64>);
+
+impl Slot {
+    /// Makes an empty entry.
+    pub const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Changes the word by `f` until it is done or `f` declines. Returns the old word.
+    fn update(&self, mut f: impl FnMut(u64) -> Option<u64>) -> Result<u64, u64> {
+        let mut old = self.0.load(Relaxed);
+        loop {
+            let new = f(old).ok_or(old)?;
+            if new == old {
+                return Ok(old);
+            }
+            match self.0.cmpxchg(old, new, Full) {
+                Ok(_) => return Ok(old),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    fn store(&self, map: &Map, addr: u64, large: u64) -> Result {
+        if addr & !ADDR != 0 {
+            return Err(EFAULT);
+        }
+        let mut word = addr | PRESENT | large;
+        if map.access().is_write() {
+            word |= WRITABLE;
+        }
+        if map.is_local() {
+            word |= LOCAL;
+        }
+        // INVARIANT: The address is from a `Map`, and the count stays.
+        let _ = self.update(|old| Some(word | (old & COUNT)));
+        Ok(())
+    }
+
+    /// Enters page number `page` of a run; replaces what was there.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when the run has no such page, `EFAULT` for an address no entry can hold.
+    pub fn enter(&self, map: &Map, page: u32) -> Result {
+        if page >= map.nr_pages() {
+            return Err(EINVAL);
+        }
+        let addr = map.addr().wrapping_add(u64::from(page) << PAGE_SHIFT);
+        self.store(map, addr, 0)
+    }
+
+    /// Enters a run that is one large page: see [`is_large`](Self::is_large).
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when it is not, `EFAULT` for an address no entry can hold.
+    pub fn enter_large(&self, map: &Map) -> Result {
+        if !Self::is_large(map) {
+            return Err(EINVAL);
+        }
+        self.store(map, map.addr(), LARGE)
+    }
+
+    /// Returns whether a run can be one large entry: 2 MiB, aligned on both sides.
+    pub fn is_large(map: &Map) -> bool {
+        map.nr_pages() as usize == LARGE_SIZE >> PAGE_SHIFT
+            && (map.addr() | map.va()) & (LARGE_SIZE as u64 - 1) == 0
+    }
+
+    /// Returns whether there is a translation.
+    pub fn is_present(&self) -> bool {
+        self.0.load(Relaxed) & PRESENT != 0
+    }
+
+    /// Removes the translation and waits until no access through it is in flight. Returns whether
+    /// there was one.
+    ///
+    /// Never called by someone who holds an [`InFlight`] of this slot.
+    pub fn clear(&self) -> bool {
+        let had = match self.update(|old| Some(old & COUNT)) {
+            Ok(old) => old & PRESENT != 0,
+            Err(_) => false,
+        };
+        self.wait();
+        had
+    }
+
+    /// Reduces the rights and waits until no access with the old ones is in flight.
+    pub fn protect(&self, access: Access) {
+        if !access.is_read() {
+            self.clear();
+        } else if !access.is_write() {
+            let _ = self.update(|old| Some(old & !WRITABLE));
+            self.wait();
+        }
+    }
+
+    /// Waits until no access is in flight.
+    pub fn wait(&self) {
+        // An access is the copy of a page at most; only a holder that lost its CPU takes longer.
+        let mut spins = 0u32;
+        while self.0.load(Acquire) & COUNT != 0 {
+            if spins < 256 {
+                spins += 1;
+                cpu_relax();
+            } else {
+                fsleep(Delta::from_micros(20));
+            }
+        }
+    }
+
+    /// Tests and clears the accessed bit.
+    pub fn age(&self) -> bool {
+        match self.update(|old| Some(old & !ACCESSED)) {
+            Ok(old) => old & ACCESSED != 0,
+            Err(_) => false,
+        }
+    }
+
+    /// Returns whether the device has stored through this entry.
+    pub fn is_dirty(&self) -> bool {
+        self.0.load(Relaxed) & DIRTY != 0
+    }
+
+    /// Starts an access. Sets the accessed bit, and for a store the dirty bit.
+    ///
+    /// The caller must not sleep for long, fault or wait for GMEM while it holds the result.
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`] says why not.
+    pub fn access(&self, write: bool) -> Result<InFlight<'_>, Miss> {
+        let used = if write { ACCESSED | DIRTY } else { ACCESSED };
+        let allowed = |word: u64| -> Result<(), Miss> {
+            if word & PRESENT == 0 {
+                Err(Miss::Absent)
+            } else if write && word & WRITABLE == 0 {
+                Err(Miss::ReadOnly)
+            } else if word & COUNT == COUNT {
+                Err(Miss::Busy)
+            } else {
+                Ok(())
+            }
+        };
+        // INVARIANT: One more in the count, for the value that is returned.
+        let result = self.update(|old| {
+            allowed(old)
+                .is_ok()
+                .then(|| (old | used).wrapping_add(COUNT_ONE))
+        });
+        match result {
+            Ok(word) => Ok(InFlight {
+                slot: self,
+                word,
+                write,
+            }),
+            Err(word) => Err(allowed(word).err().unwrap_or(Miss::Busy)),
+        }
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An access in flight: the page stays where it is until this is dropped.
+///
+/// # Invariants
+///
+/// `slot` counts this value, and `word` was present when it began to, and writable if `write`.
+pub struct InFlight<'a> {
+    slot: &'a Slot,
+    word: u64,
+    write: bool,
+}
+
+impl InFlight<'_> {
+    /// Returns where `len` bytes at `offset` in the page are.
+    fn target(&self, offset: usize, len: usize) -> Result<Target> {
+        let size = if self.word & LARGE != 0 {
+            LARGE_SIZE
+        } else {
+            PAGE_SIZE
+        };
+        if offset.checked_add(len).is_none_or(|end| end > size) {
+            return Err(ERANGE);
+        }
+        let addr = (self.word & ADDR).wrapping_add(offset as u64);
+        Ok(if self.word & LOCAL != 0 {
+            Target::Local(addr)
+        } else {
+            Target::Host(addr)
+        })
+    }
+
+    /// Loads bytes at `offset` in the page; `memory` is that of the device.
+    ///
+    /// # Errors
+    ///
+    /// `ERANGE` outside of the page or of the device's memory; so for all methods.
+    pub fn read(&self, memory: &Memory, offset: usize, buf: &mut [u8]) -> Result {
+        let target = self.target(offset, buf.len())?;
+        // SAFETY: The bytes are inside the page. It stays, because GMEM keeps it until the slot
+        // was cleared, and clearing waits for `self`.
+        unsafe { memory::read(target, memory, buf) }
+    }
+
+    /// Stores bytes.
+    ///
+    /// # Errors
+    ///
+    /// Also `EACCES` when the access was not started as a store.
+    pub fn write(&self, memory: &Memory, offset: usize, buf: &[u8]) -> Result {
+        let target = self.store_target(offset, buf.len())?;
+        // SAFETY: As in `read`.
+        unsafe { memory::write(target, memory, buf) }
+    }
+
+    /// Sets `len` bytes; errors as for [`write`](Self::write).
+    pub fn fill(&self, memory: &Memory, offset: usize, len: usize, byte: u8) -> Result {
+        let target = self.store_target(offset, len)?;
+        // SAFETY: As in `read`.
+        unsafe { memory::fill(target, memory, len, byte) }
+    }
+
+    /// Adds to an aligned number, atomically for every other processor; errors as for
+    /// [`write`](Self::write), and `EINVAL` when it is not aligned.
+    pub fn add(&self, memory: &Memory, offset: usize, value: u64) -> Result {
+        let target = self.store_target(offset, size_of::<u64>())?;
+        // SAFETY: As in `read`.
+        unsafe { memory::add(target, memory, value) }
+    }
+
+    fn store_target(&self, offset: usize, len: usize) -> Result<Target> {
+        if !self.write {
+            return Err(EACCES);
+        }
+        self.target(offset, len)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        // INVARIANT: One less in the count, for `self`.
+        self.slot.0.fetch_sub(COUNT_ONE, Release);
+    }
+}
