@@ -1,0 +1,699 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sparse arrays of integers: XArray value entries of any order.
+//!
+//! [`ValueArray`] maps ranges of indices to small integers. It differs from
+//! [`XArray`](crate::xarray::XArray), which owns objects, in what it can do with them: lookups are
+//! lockless, one entry may cover `2^order` indices, and memory is allocated by an explicit
+//! reservation, so that storing and erasing are possible where nothing may be allocated.
+//!
+//! # How a value is kept
+//!
+//! An XArray value entry has 63 bits. One tells a value from a reservation, six hold the order, and
+//! [`Value::BITS`] are left for the value. Having the order in the word makes a lockless lookup
+//! exact: value and extent are read in one load, and an entry reached through a sibling slot that
+//! was rewritten meanwhile is recognised because it does not cover the index.
+//!
+//! # Memory
+//!
+//! A node has 64 slots and takes 576 bytes. An entry of order `n` takes `2^(n % 6)` slots of one
+//! node at level `n / 6`. With 4 KiB pages as indices 1 GiB takes
+//!
+//! - in 512 entries of order 9: 8 slots each, 8 entries per node, 64 nodes, 36 KiB;
+//! - in 262144 entries of order 0: 4096 leaf nodes and the same 64 above them, 2340 KiB;
+//!
+//! and in both cases at most two nodes per level above, of which a 48-bit address space has three:
+//! less than 4 KiB.
+//!
+//! C header: [`include/linux/xarray.h`](srctree/include/linux/xarray.h)
+
+use crate::{
+    bindings,
+    error::{
+        code::*,
+        to_result,
+        Result, //
+    },
+    ffi::c_void,
+    prelude::*,
+    sync::rcu,
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    }, //
+};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ops::ControlFlow,
+    ptr, //
+};
+
+/// The largest order of an entry.
+pub const MAX_ORDER: u32 = 57;
+
+/// How many entries [`ValueArray::update`] visits before it drops the lock for a moment.
+const LOCK_BATCH: u32 = 256;
+
+const CHUNK_SHIFT: u32 = if cfg!(CONFIG_BASE_SMALL) { 4 } else { 6 };
+
+/// The last index of the block of `2^order` indices that `index` is in.
+fn block_last(index: usize, order: u32) -> usize {
+    index | 1usize.wrapping_shl(order).wrapping_sub(1)
+}
+
+/// An integer of [`Value::BITS`] bits.
+///
+/// # Invariants
+///
+/// The bits above [`Value::BITS`] are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value(usize);
+
+impl Value {
+    /// The number of bits of a value.
+    pub const BITS: u32 = 56;
+
+    const MASK: usize = (1 << Self::BITS) - 1;
+
+    /// Makes a value of the low [`Value::BITS`] bits of `bits`.
+    pub const fn from_bits_truncate(bits: usize) -> Self {
+        // INVARIANT: The upper bits are masked off.
+        Self(bits & Self::MASK)
+    }
+
+    /// Returns the bits of the value.
+    pub const fn bits(self) -> usize {
+        self.0
+    }
+}
+
+/// A mark that entries can carry and searches can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mark {
+    /// `XA_MARK_0`
+    Mark0 = 0,
+    /// `XA_MARK_1`
+    Mark1 = 1,
+    /// `XA_MARK_2`
+    Mark2 = 2,
+}
+
+impl Mark {
+    const ALL: [Self; bindings::XA_MAX_MARKS as usize] = [Self::Mark0, Self::Mark1, Self::Mark2];
+}
+
+/// A set of [`Mark`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u8);
+
+impl Marks {
+    /// The empty set.
+    pub const NONE: Self = Self(0);
+
+    /// Adds `mark` to the set when `on`.
+    #[must_use]
+    pub const fn with(self, mark: Mark, on: bool) -> Self {
+        Self(self.0 | (on as u8) << mark as u8)
+    }
+
+    /// Is `mark` in the set?
+    pub const fn contains(self, mark: Mark) -> bool {
+        self.0 >> mark as u8 & 1 != 0
+    }
+}
+
+/// An entry of the array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The first index of the entry, a multiple of `2^order`.
+    pub base: usize,
+    /// The entry covers `2^order` indices.
+    pub order: u32,
+    /// What was stored.
+    pub value: Value,
+}
+
+impl Found {
+    /// The last index of the entry.
+    pub fn last(&self) -> usize {
+        block_last(self.base, self.order)
+    }
+}
+
+/// What [`ValueArray::update`] does with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Leave it.
+    Keep,
+    /// Give it another value and these marks; the extent stays.
+    Replace(Value, Marks),
+    /// Remove it, but keep its place reserved.
+    Vacate,
+    /// Remove it.
+    Erase,
+    /// Leave it and end the walk.
+    Stop,
+}
+
+/// What [`ValueArray::update`] does with the reservations of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// They stay.
+    Keep,
+    /// They are given up.
+    Drop,
+}
+
+/// What stands in a slot: a value or a reservation, with its order.
+///
+/// # Invariants
+///
+/// The top bit is zero; the order is at most [`MAX_ORDER`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Word(usize);
+
+impl Word {
+    const LIVE: usize = 1;
+    const ORDER_SHIFT: u32 = 1;
+    const ORDER_MASK: usize = (1 << 6) - 1;
+    const VALUE_SHIFT: u32 = 7;
+
+    fn live(order: u32, value: Value) -> Self {
+        Self(value.0 << Self::VALUE_SHIFT | Self::reservation(order).0 | Self::LIVE)
+    }
+
+    fn reservation(order: u32) -> Self {
+        // INVARIANT: The callers checked the order.
+        Self((order as usize & Self::ORDER_MASK) << Self::ORDER_SHIFT)
+    }
+
+    fn is_live(self) -> bool {
+        self.0 & Self::LIVE != 0
+    }
+
+    fn order(self) -> u32 {
+        (self.0 >> Self::ORDER_SHIFT & Self::ORDER_MASK) as u32
+    }
+
+    fn value(self) -> Value {
+        Value::from_bits_truncate(self.0 >> Self::VALUE_SHIFT)
+    }
+
+    /// The value entry that stands for this word, see `xa_mk_value()`.
+    fn to_entry(self) -> *mut c_void {
+        ptr::without_provenance_mut(self.0 << 1 | 1)
+    }
+
+    /// `None` for NULL and for what is no value entry, see `xa_is_value()`.
+    fn from_entry(entry: *mut c_void) -> Option<Self> {
+        // INVARIANT: All value entries of the array come from `to_entry`.
+        (entry.addr() & 1 != 0).then_some(Self(entry.addr() >> 1))
+    }
+}
+
+const _: () = assert!(Value::BITS + Word::VALUE_SHIFT == bindings::BITS_PER_XA_VALUE);
+
+/// The state of a walk over the array.
+///
+/// # Invariants
+///
+/// `xas` is an initialised `xa_state` of a valid array that outlives `'a`.
+struct Walk<'a> {
+    xas: bindings::xa_state,
+    _array: PhantomData<&'a ValueArray>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(array: &'a ValueArray, index: usize, order: u32) -> Self {
+        let mut xas = MaybeUninit::uninit();
+
+        // SAFETY: `xas` may be written, and `array.xa` is valid by its type invariant.
+        unsafe { bindings::xas_init(xas.as_mut_ptr(), array.xa.get(), index, order) };
+        // INVARIANT: `array` is borrowed for `'a`.
+        Self {
+            // SAFETY: It was initialised above.
+            xas: unsafe { xas.assume_init() },
+            _array: PhantomData,
+        }
+    }
+
+    /// Walks to the slot of the entry this state was made for; the entry may be a node.
+    fn load(&mut self, _lock: &Locked<'_>) -> Option<Word> {
+        // SAFETY: `self.xas` is valid by the type invariant and the lock is held.
+        Word::from_entry(unsafe { bindings::xas_load(&mut self.xas) })
+    }
+
+    /// After [`Walk::load`]: needs [`Walk::store`] no new node?
+    fn has_slot(&self) -> bool {
+        // SAFETY: `self.xas` is valid by the type invariant; the node it points to cannot go away
+        // because the lock is held since `load`.
+        unsafe { bindings::xas_has_slot(&self.xas) }
+    }
+
+    /// Stores `word` where the walk stands, or removes what is there.
+    fn store(&mut self, word: Option<Word>, marks: Marks, _lock: &Locked<'_>) -> Result {
+        let entry = word.map_or(ptr::null_mut(), Word::to_entry);
+
+        // SAFETY: `self.xas` is valid by the type invariant, the lock is held, and `entry` is NULL
+        // or a value entry.
+        unsafe { bindings::xas_store(&mut self.xas, entry) };
+        // SAFETY: `self.xas` is valid by the type invariant.
+        to_result(unsafe { bindings::xas_error(&self.xas) })?;
+        if word.is_none() {
+            // Marks go with the entry, and the walk may stand on a parent by now.
+            return Ok(());
+        }
+        for mark in Mark::ALL {
+            // SAFETY: `self.xas` is valid by the type invariant and the lock is held.
+            unsafe {
+                if marks.contains(mark) {
+                    bindings::xas_set_mark(&self.xas, mark as u32);
+                } else {
+                    bindings::xas_clear_mark(&self.xas, mark as u32);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// After an operation failed for lack of memory: allocates, and returns whether to try again.
+    /// Must not be called with the lock held. Otherwise frees what was allocated and not used.
+    fn nomem(&mut self) -> bool {
+        // SAFETY: `self.xas` is valid by the type invariant.
+        unsafe { bindings::xas_nomem(&mut self.xas, bindings::GFP_KERNEL) }
+    }
+}
+
+/// Proof that the lock of the array is held.
+struct Locked<'a> {
+    array: &'a ValueArray,
+    _not_send: NotThreadSafe,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The array is valid by its type invariant, and this value owns its lock.
+        unsafe { bindings::xa_unlock(self.array.xa.get()) };
+    }
+}
+
+/// A sparse array of [`Value`]s.
+///
+/// All functions may be called at any time from several tasks. Lookups take no lock. Functions that
+/// change the array take its spinlock; a caller that wants several changes to be seen as one, or
+/// wants a reservation to last, brings a lock of its own.
+///
+/// # Invariants
+///
+/// `xa` is a valid XArray that holds nothing but value entries made by [`Word::to_entry`], each
+/// with the order under which it is stored.
+#[pin_data(PinnedDrop)]
+pub struct ValueArray {
+    #[pin]
+    xa: Opaque<bindings::xarray>,
+}
+
+// SAFETY: The array holds integers only and is not tied to a task.
+unsafe impl Send for ValueArray {}
+
+// SAFETY: Lookups run under RCU, everything else under the array's own lock.
+unsafe impl Sync for ValueArray {}
+
+#[pinned_drop]
+impl PinnedDrop for ValueArray {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: `xa` is valid by the type invariant and nobody else can reach it any more.
+        unsafe { bindings::xa_destroy(self.xa.get()) };
+    }
+}
+
+impl ValueArray {
+    /// Makes an empty array.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            // SAFETY: `xa` is valid for writing while the closure runs.
+            //
+            // INVARIANT: The array is initialised here and is empty.
+            xa <- Opaque::ffi_init(|xa| unsafe { bindings::xa_init_values(xa) }),
+        })
+    }
+
+    fn lock(&self) -> Locked<'_> {
+        // SAFETY: `xa` is valid by the type invariant.
+        unsafe { bindings::xa_lock(self.xa.get()) };
+        Locked {
+            array: self,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// Finds the first word that covers an index of `first..=last`, with its base.
+    ///
+    /// The caller holds the lock or is in an RCU read-side critical section.
+    fn find(
+        &self,
+        first: usize,
+        last: usize,
+        mark: Option<Mark>,
+    ) -> Option<(Walk<'_>, usize, Word)> {
+        loop {
+            let mut walk = Walk::new(self, first, 0);
+
+            // SAFETY: `walk.xas` is valid by its type invariant, and nodes do not go away under
+            // the lock or RCU.
+            let entry = unsafe {
+                match mark {
+                    Some(mark) => bindings::xas_find_marked(&mut walk.xas, last, mark as u32),
+                    None => bindings::xas_find(&mut walk.xas, last),
+                }
+            };
+            if entry.is_null() {
+                return None;
+            }
+            // Without the lock the entry may be a retry entry, or one that was put into the
+            // canonical slot after the walk had read a sibling slot: start again.
+            let Some(word) = Word::from_entry(entry) else {
+                continue;
+            };
+            // SAFETY: As above.
+            let base = unsafe { bindings::xas_slot_index(&walk.xas) };
+            if base <= last && block_last(base, word.order()) >= first {
+                return Some((walk, base, word));
+            }
+        }
+    }
+
+    /// Looks up the entry that covers `index`.
+    ///
+    /// What is returned was in the array, with that extent, at some instant during the call.
+    pub fn load(&self, index: usize) -> Option<Found> {
+        let _rcu = rcu::read_lock();
+        let (_, base, word) = self.find(index, index, None)?;
+
+        word.is_live().then(|| Found {
+            base,
+            order: word.order(),
+            value: word.value(),
+        })
+    }
+
+    /// Calls `f` for every entry that covers an index of `first..=last` and has `mark`, in order of
+    /// indices.
+    ///
+    /// No lock is held during the calls, and `f` may use the array. Entries that are stored or
+    /// erased meanwhile may be seen or missed.
+    pub fn for_each<B>(
+        &self,
+        first: usize,
+        last: usize,
+        mark: Option<Mark>,
+        mut f: impl FnMut(Found) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut next = first;
+
+        while next <= last {
+            let hit = {
+                let _rcu = rcu::read_lock();
+                self.find(next, last, mark)
+                    .map(|(_, base, word)| (base, word))
+            };
+            let Some((base, word)) = hit else {
+                break;
+            };
+            let found = Found {
+                base,
+                order: word.order(),
+                value: word.value(),
+            };
+            if word.is_live() {
+                f(found)?;
+            }
+            let Some(index) = found.last().checked_add(1) else {
+                break;
+            };
+            next = index;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Reserves memory for storing one entry of `order` at `index`.
+    ///
+    /// Afterwards [`ValueArray::store`] of that entry needs no memory, until something in its range
+    /// is erased. Entries stay as they are; a reservation is invisible. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: the order is above [`MAX_ORDER`].
+    /// - `EEXIST`: an entry is in the way and has to be erased first. It is a larger one that
+    ///   covers the range, or a smaller one in an array too small for the new entry.
+    /// - `ENOMEM`: out of memory.
+    pub fn reserve_entry(&self, index: usize, order: u32) -> Result {
+        if order > MAX_ORDER {
+            return Err(EINVAL);
+        }
+        let base = index >> order << order;
+        let last = block_last(base, order);
+        let mut walk = Walk::new(self, base, order);
+
+        loop {
+            let result = {
+                let lock = self.lock();
+                self.reserve_entry_locked(&mut walk, base, last, order, &lock)
+            };
+            if !walk.nomem() {
+                return result;
+            }
+        }
+    }
+
+    fn reserve_entry_locked(
+        &self,
+        walk: &mut Walk<'_>,
+        base: usize,
+        last: usize,
+        order: u32,
+        lock: &Locked<'_>,
+    ) -> Result {
+        self.drop_larger_reservations(base, last, order, lock)?;
+        if self.find(base, last, None).is_none() {
+            return walk.store(Some(Word::reservation(order)), Marks::NONE, lock);
+        }
+        // Something smaller is below and keeps the node alive, unless the whole tree is too low.
+        walk.load(lock);
+        if walk.has_slot() {
+            Ok(())
+        } else {
+            Err(EEXIST)
+        }
+    }
+
+    /// Reserves memory for storing entries of order 0 at all indices of `first..=last`.
+    ///
+    /// As [`ValueArray::reserve_entry`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// - `EEXIST`: a larger entry covers a part of the range and has to be erased first.
+    /// - `ENOMEM`: out of memory. A part of the range may be reserved.
+    pub fn reserve_leaves(&self, first: usize, last: usize) -> Result {
+        let mut next = first;
+
+        // One reservation per leaf node keeps the node.
+        while next <= last {
+            let end = block_last(next, CHUNK_SHIFT).min(last);
+            let mut walk = Walk::new(self, end, 0);
+
+            loop {
+                let result = {
+                    let lock = self.lock();
+                    self.reserve_leaf_locked(&mut walk, next, end, &lock)
+                };
+                if !walk.nomem() {
+                    result?;
+                    break;
+                }
+            }
+            let Some(index) = end.checked_add(1) else {
+                break;
+            };
+            next = index;
+        }
+        Ok(())
+    }
+
+    fn reserve_leaf_locked(
+        &self,
+        walk: &mut Walk<'_>,
+        first: usize,
+        last: usize,
+        lock: &Locked<'_>,
+    ) -> Result {
+        self.drop_larger_reservations(first, last, 0, lock)?;
+        walk.load(lock);
+        if walk.has_slot() && self.find(first, last, None).is_some() {
+            return Ok(());
+        }
+        walk.store(Some(Word::reservation(0)), Marks::NONE, lock)
+    }
+
+    /// Removes the reservations in `first..=last` that are larger than `order`.
+    ///
+    /// Returns `EEXIST` when there is a larger entry.
+    fn drop_larger_reservations(
+        &self,
+        first: usize,
+        last: usize,
+        order: u32,
+        lock: &Locked<'_>,
+    ) -> Result {
+        let mut next = first;
+
+        while let Some((mut walk, base, word)) = self.find(next, last, None) {
+            if word.order() > order {
+                if word.is_live() {
+                    return Err(EEXIST);
+                }
+                walk.store(None, Marks::NONE, lock)?;
+            }
+            match block_last(base, word.order()).checked_add(1) {
+                Some(index) if index <= last => next = index,
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores `value` with `marks` as one entry of `order` at `index`, in place of everything
+    /// smaller. Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`ValueArray::store_range`].
+    pub fn store(&self, index: usize, order: u32, value: Value, marks: Marks) -> Result {
+        self.store_range(index, index, order, |_| (value, marks))
+    }
+
+    /// Stores entries of `order` that together cover `first..=last`, in place of everything
+    /// smaller. Allocates nothing.
+    ///
+    /// `f` is called with the entry of this extent that is there, if there is one, and returns what
+    /// is to be stored. It runs under the spinlock. On failure nothing was changed.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: the order is above [`MAX_ORDER`].
+    /// - `EEXIST`: a larger entry covers a part of the range.
+    /// - `EAGAIN`: the range was not reserved, or something in it was erased since.
+    pub fn store_range(
+        &self,
+        first: usize,
+        last: usize,
+        order: u32,
+        mut f: impl FnMut(Option<Value>) -> (Value, Marks),
+    ) -> Result {
+        if order > MAX_ORDER {
+            return Err(EINVAL);
+        }
+        let lock = self.lock();
+
+        self.for_each_slot(first, last, order, |mut walk| match walk.load(&lock) {
+            Some(word) if word.order() > order && word.is_live() => Err(EEXIST),
+            Some(word) if word.order() > order => Err(EAGAIN),
+            _ if !walk.has_slot() => Err(EAGAIN),
+            _ => Ok(()),
+        })?;
+        self.for_each_slot(first, last, order, |mut walk| {
+            let old = walk
+                .load(&lock)
+                .filter(|word| word.is_live() && word.order() == order);
+            let (value, marks) = f(old.map(Word::value));
+
+            walk.store(Some(Word::live(order, value)), marks, &lock)
+        })
+    }
+
+    fn for_each_slot<'a>(
+        &'a self,
+        first: usize,
+        last: usize,
+        order: u32,
+        mut f: impl FnMut(Walk<'a>) -> Result,
+    ) -> Result {
+        let mut next = first;
+
+        while next <= last {
+            f(Walk::new(self, next, order))?;
+            let Some(index) = block_last(next, order).checked_add(1) else {
+                break;
+            };
+            next = index;
+        }
+        Ok(())
+    }
+
+    /// Visits every entry that covers an index of `first..=last` and has `mark`, in order of
+    /// indices, and does with it what `f` says; entries that reach beyond the range are visited
+    /// whole. Allocates nothing.
+    ///
+    /// `f` runs under the spinlock, which is dropped now and then during a long walk.
+    pub fn update(
+        &self,
+        first: usize,
+        last: usize,
+        mark: Option<Mark>,
+        reserved: Reserved,
+        mut f: impl FnMut(Found) -> Update,
+    ) {
+        let mut next = first;
+
+        loop {
+            let lock = self.lock();
+
+            for _ in 0..LOCK_BATCH {
+                let Some((mut walk, base, word)) = self.find(next, last, mark) else {
+                    return;
+                };
+                let order = word.order();
+                let found = Found {
+                    base,
+                    order,
+                    value: word.value(),
+                };
+                let update = match (word.is_live(), reserved) {
+                    (true, _) => f(found),
+                    (false, Reserved::Keep) => Update::Keep,
+                    (false, Reserved::Drop) => Update::Erase,
+                };
+                // Replacing and removing an entry never needs memory, hence cannot fail.
+                let _ = match update {
+                    Update::Keep => Ok(()),
+                    Update::Replace(value, marks) => {
+                        walk.store(Some(Word::live(order, value)), marks, &lock)
+                    }
+                    Update::Vacate => {
+                        walk.store(Some(Word::reservation(order)), Marks::NONE, &lock)
+                    }
+                    Update::Erase => walk.store(None, Marks::NONE, &lock),
+                    Update::Stop => return,
+                };
+                match found.last().checked_add(1) {
+                    Some(index) if index <= last => next = index,
+                    _ => return,
+                }
+            }
+        }
+    }
+
+    /// Removes every entry and every reservation that covers an index of `first..=last`, whole, and
+    /// tells `f` its real extent. Allocates nothing.
+    ///
+    /// `f` runs under the spinlock.
+    pub fn erase(&self, first: usize, last: usize, mut f: impl FnMut(Found)) {
+        self.update(first, last, None, Reserved::Drop, |found| {
+            f(found);
+            Update::Erase
+        });
+    }
+}
