@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the logical page table says about a page.
+
+/// The device that holds the bytes of a page, as 1 to [`Entry::MAX_HOLDER`]; 0 is the host, or
+/// nobody knows: the CPU page table has the answer.
+pub(crate) type Holder = u8;
+
+/// A directory entry, packed into [`Entry::BITS`] bits.
+///
+/// The entry is a cache. That a page is not held by a device, or is mapped by no context, may be
+/// out of date only in the safe direction: the CPU page table and the folio decide who holds a
+/// page, and a context named here may have lost its device page-table entry already. A context that
+/// has one is always named.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Entry(u64);
+
+impl Entry {
+    /// The number of bits of an entry; every pattern is a valid entry.
+    pub(crate) const BITS: u32 = 49;
+    /// The highest device number.
+    pub(crate) const MAX_HOLDER: Holder = 63;
+    /// The number of contexts of an address space.
+    pub(crate) const CONTEXTS: u32 = 16;
+
+    const MASK: u64 = (1 << Self::BITS) - 1;
+    const HOLDER: u64 = 0x3f;
+    const CONTEXT_SHIFT: u32 = 6;
+    const CONTEXT_MASK: u64 = 0xffff << Self::CONTEXT_SHIFT;
+    const WRITABLE: u64 = 1 << 22;
+    const PINNED: u64 = 1 << 23;
+    const DUPLICATED: u64 = 1 << 24;
+    const STAMP_SHIFT: u32 = 25;
+    const STAMP: u64 = 0xff_ffff;
+
+    /// An entry of a page that `holder` holds and no context maps. A number above
+    /// [`Entry::MAX_HOLDER`] is no device and gives the host.
+    pub(crate) const fn new(holder: Holder) -> Self {
+        if holder > Self::MAX_HOLDER {
+            return Self(0);
+        }
+        Self(holder as u64)
+    }
+
+    /// Unpacks an entry; the bits above [`Entry::BITS`] are ignored.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits & Self::MASK)
+    }
+
+    /// Packs the entry.
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The device that holds the page, or 0.
+    pub(crate) const fn holder(self) -> Holder {
+        (self.0 & Self::HOLDER) as Holder
+    }
+
+    /// Is the page in device memory?
+    pub(crate) const fn on_device(self) -> bool {
+        self.holder() != 0
+    }
+
+    /// The contexts that may have a live device page-table entry, one bit each.
+    pub(crate) const fn contexts(self) -> u16 {
+        ((self.0 & Self::CONTEXT_MASK) >> Self::CONTEXT_SHIFT) as u16
+    }
+
+    /// Does any context map the page?
+    pub(crate) const fn is_mapped(self) -> bool {
+        self.contexts() != 0
+    }
+
+    /// Does the context with this number map the page?
+    pub(crate) const fn is_mapped_by(self, context: u32) -> bool {
+        self.contexts() & Self::context_bit(context) != 0
+    }
+
+    /// Was write access validated, and not taken back since? Read access always was.
+    pub(crate) const fn is_writable(self) -> bool {
+        self.0 & Self::WRITABLE != 0
+    }
+
+    /// Is the page pinned to its holder?
+    pub(crate) const fn is_pinned(self) -> bool {
+        self.0 & Self::PINNED != 0
+    }
+
+    /// Are there read-only copies of the page on devices?
+    pub(crate) const fn is_duplicated(self) -> bool {
+        self.0 & Self::DUPLICATED != 0
+    }
+
+    /// When the page was last entered, in ticks of a clock that wraps at 24 bits.
+    pub(crate) const fn stamp(self) -> u32 {
+        (self.0 >> Self::STAMP_SHIFT & Self::STAMP) as u32
+    }
+
+    /// Is there anything in the entry worth keeping when no context maps the page?
+    pub(crate) const fn is_worth_keeping(self) -> bool {
+        self.on_device() || self.is_pinned() || self.is_duplicated()
+    }
+
+    /// The bit of a context in [`Entry::contexts`]; 0 for a number that is too high.
+    pub(crate) const fn context_bit(context: u32) -> u16 {
+        if context < Self::CONTEXTS {
+            1 << context
+        } else {
+            0
+        }
+    }
+
+    /// The same with `contexts` added.
+    #[must_use]
+    pub(crate) const fn with_contexts(self, contexts: u16) -> Self {
+        Self(self.0 | (contexts as u64) << Self::CONTEXT_SHIFT)
+    }
+
+    /// The same without `contexts`. Without any context no access is validated.
+    #[must_use]
+    pub(crate) const fn without_contexts(self, contexts: u16) -> Self {
+        let left = Self(self.0 & !((contexts as u64) << Self::CONTEXT_SHIFT));
+
+        if left.is_mapped() {
+            left
+        } else {
+            left.with_writable(false)
+        }
+    }
+
+    /// The same with write access validated or not.
+    #[must_use]
+    pub(crate) const fn with_writable(self, on: bool) -> Self {
+        self.with_flag(Self::WRITABLE, on)
+    }
+
+    /// The same, pinned or not.
+    #[must_use]
+    pub(crate) const fn with_pinned(self, on: bool) -> Self {
+        self.with_flag(Self::PINNED, on)
+    }
+
+    /// The same, duplicated or not.
+    #[must_use]
+    pub(crate) const fn with_duplicated(self, on: bool) -> Self {
+        self.with_flag(Self::DUPLICATED, on)
+    }
+
+    /// The same with another stamp, of which the low 24 bits count.
+    #[must_use]
+    pub(crate) const fn with_stamp(self, stamp: u32) -> Self {
+        let rest = self.0 & !(Self::STAMP << Self::STAMP_SHIFT);
+
+        Self(rest | (stamp as u64 & Self::STAMP) << Self::STAMP_SHIFT)
+    }
+
+    const fn with_flag(self, flag: u64, on: bool) -> Self {
+        if on {
+            Self(self.0 | flag)
+        } else {
+            Self(self.0 & !flag)
+        }
+    }
+}

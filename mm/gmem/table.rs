@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The logical page table: what the device side of an address space knows about its pages.
+//!
+//! One directory per address space. An entry covers one page or one block of 2 MiB. Lookups take no
+//! lock; every change needs the map lock, so that an entry and the device page tables change
+//! together. Memory is reserved before the map lock is taken.
+
+use crate::{
+    entry::{
+        Entry,
+        Holder, //
+    },
+    range::{
+        PageRange,
+        BLOCK_ORDER, //
+    },
+    space::MapLock, //
+};
+use core::ops::ControlFlow;
+use kernel::{
+    mm::device::value_array::{
+        Found,
+        Mark,
+        Marks,
+        Reserved,
+        Update,
+        Value,
+        ValueArray, //
+    },
+    prelude::*, //
+};
+
+/// Entries of pages that a device holds.
+const ON_DEVICE: Mark = Mark::Mark0;
+/// Entries of pages that a context maps.
+const MAPPED: Mark = Mark::Mark1;
+
+const _: () = assert!(Entry::BITS <= Value::BITS);
+
+/// What [`Directory::enter`] is to note.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Enter {
+    /// Who holds the pages.
+    pub(crate) holder: Holder,
+    /// The contexts that are about to map them, one bit each.
+    pub(crate) contexts: u16,
+    /// Was write access validated?
+    pub(crate) writable: bool,
+    /// The time.
+    pub(crate) stamp: u32,
+}
+
+/// How much a directory knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    /// Entries of one page.
+    pub(crate) small: u64,
+    /// Entries of one block.
+    pub(crate) huge: u64,
+    /// Pages that devices hold.
+    pub(crate) on_device: u64,
+    /// Pages that contexts map.
+    pub(crate) mapped: u64,
+}
+
+/// The logical page table of one address space.
+#[pin_data]
+pub(crate) struct Directory {
+    #[pin]
+    values: ValueArray,
+}
+
+impl Directory {
+    /// Makes an empty directory.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            values <- ValueArray::new(),
+        })
+    }
+
+    /// Looks up the entry of `page` and all pages it covers. Takes no lock.
+    pub(crate) fn lookup(&self, page: u64) -> Option<(PageRange, Entry)> {
+        let found = self.values.load(page as usize)?;
+
+        Some((extent(&found), entry(found.value)))
+    }
+
+    /// Calls `f` for every entry that covers a page of `range`, until it breaks. Takes no lock.
+    pub(crate) fn for_each<B>(
+        &self,
+        range: PageRange,
+        mut f: impl FnMut(PageRange, Entry) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let Some((first, last)) = bounds(range) else {
+            return ControlFlow::Continue(());
+        };
+        self.values.for_each(first, last, None, |found| {
+            f(extent(&found), entry(found.value))
+        })
+    }
+
+    /// Reserves the memory that [`Directory::enter`] with the same `range` and `huge` needs. May
+    /// sleep, so the map lock must not be held.
+    ///
+    /// The reservation lasts until something in the range is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `huge`, and the range is no block.
+    /// - `EEXIST`: an entry of the other size is in the way; it must be forgotten first.
+    /// - `ENOMEM`: out of memory.
+    pub(crate) fn reserve(&self, range: PageRange, huge: bool) -> Result {
+        let Some((first, last)) = bounds(range) else {
+            return Ok(());
+        };
+        if !huge {
+            return self.values.reserve_leaves(first, last);
+        }
+        if !range.is_block() {
+            return Err(EINVAL);
+        }
+        self.values.reserve_entry(first, BLOCK_ORDER)
+    }
+
+    /// Notes that contexts map the pages of `range`, as one entry when `huge`. What is there is
+    /// merged when the holder is the same. On failure nothing was changed.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `huge`, and the range is no block.
+    /// - `EAGAIN`: the range is not reserved, or not any more.
+    /// - `EEXIST`: a larger entry is in the way; it must be forgotten first.
+    /// - `EBUSY`: what a context maps there would be lost; it must be invalidated first.
+    pub(crate) fn enter(
+        &self,
+        _map: &MapLock<'_>,
+        range: PageRange,
+        huge: bool,
+        new: Enter,
+    ) -> Result {
+        let Some((first, last)) = bounds(range) else {
+            return Ok(());
+        };
+        if huge && !range.is_block() {
+            return Err(EINVAL);
+        }
+        let order = if huge { BLOCK_ORDER } else { 0 };
+        let new = Entry::new(new.holder)
+            .with_contexts(new.contexts)
+            .with_writable(new.writable)
+            .with_stamp(new.stamp);
+        let mut below = 0;
+        let busy = self.values.for_each(first, last, None, |found| {
+            let old = entry(found.value);
+
+            if found.order < order {
+                below |= old.contexts();
+            }
+            if would_lose(old, new, found.order < order) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        if busy.is_break() {
+            return Err(EBUSY);
+        }
+        self.values.store_range(first, last, order, |old| {
+            let merged = match old.map(entry) {
+                Some(old) if old.holder() == new.holder() => merge(old, new),
+                _ => new,
+            };
+            packed(merged.with_contexts(below))
+        })
+    }
+
+    /// Takes the pages of `range` from all contexts.
+    ///
+    /// Entries change whole. `f` is told which contexts had mapped which pages, in order of
+    /// addresses and with as few calls as that takes; the pages may reach beyond `range`. It runs
+    /// under the map lock only.
+    ///
+    /// With `forget` nothing remains of the entries and reservations of the range: the pages went
+    /// away or may be held by somebody else. Without, the holder stays known and reservations stay:
+    /// this is for a change of access rights, and for the notification that a migration which has
+    /// reserved the range gets of itself.
+    pub(crate) fn invalidate(
+        &self,
+        _map: &MapLock<'_>,
+        range: PageRange,
+        forget: bool,
+        f: impl FnMut(u16, PageRange),
+    ) {
+        let reserved = if forget {
+            Reserved::Drop
+        } else {
+            Reserved::Keep
+        };
+        self.take(range, None, reserved, u16::MAX, f, |left| {
+            if forget {
+                Update::Erase
+            } else {
+                keep(left, Update::Vacate)
+            }
+        });
+    }
+
+    /// Takes all pages from `context`, and tells `f` which ones it had mapped.
+    pub(crate) fn detach(&self, _map: &MapLock<'_>, context: u32, mut f: impl FnMut(PageRange)) {
+        self.take(
+            PageRange::ALL,
+            Some(MAPPED),
+            Reserved::Keep,
+            Entry::context_bit(context),
+            |_, pages| f(pages),
+            |left| keep(left, Update::Erase),
+        );
+    }
+
+    /// Counts what the directory knows, entry by entry.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        let _: ControlFlow<()> = self.for_each(PageRange::ALL, |pages, entry| {
+            let count = pages.count();
+
+            if count == 1 {
+                usage.small = usage.small.wrapping_add(1);
+            } else {
+                usage.huge = usage.huge.wrapping_add(1);
+            }
+            if entry.on_device() {
+                usage.on_device = usage.on_device.wrapping_add(count);
+            }
+            if entry.is_mapped() {
+                usage.mapped = usage.mapped.wrapping_add(count);
+            }
+            ControlFlow::Continue(())
+        });
+        usage
+    }
+
+    /// Does any device hold a page of `range`?
+    pub(crate) fn is_on_device(&self, range: PageRange) -> bool {
+        bounds(range).is_some_and(|(first, last)| {
+            self.values
+                .for_each(first, last, Some(ON_DEVICE), |_| ControlFlow::Break(()))
+                .is_break()
+        })
+    }
+
+    /// Takes the pages of `range` from `contexts`. `f` gets runs of pages that the same contexts
+    /// lose, after the entries were changed; `update` says what becomes of an entry without them.
+    fn take(
+        &self,
+        range: PageRange,
+        mark: Option<Mark>,
+        reserved: Reserved,
+        contexts: u16,
+        mut f: impl FnMut(u16, PageRange),
+        update: impl Fn(Entry) -> Update,
+    ) {
+        let Some((mut next, last)) = bounds(range) else {
+            return;
+        };
+        loop {
+            let mut run: Option<(u16, PageRange)> = None;
+            let mut rest = None;
+
+            self.values.update(next, last, mark, reserved, |found| {
+                let old = entry(found.value);
+                let lost = old.contexts() & contexts;
+
+                if lost != 0 {
+                    let pages = extent(&found);
+                    let longer = match run {
+                        None => Some(pages),
+                        Some((same, run)) if same == lost => run.join(pages),
+                        Some(_) => None,
+                    };
+                    let Some(longer) = longer else {
+                        rest = Some(found.base);
+                        return Update::Stop;
+                    };
+                    run = Some((lost, longer));
+                }
+                match update(old.without_contexts(contexts)) {
+                    Update::Replace(value, _) if value == found.value => Update::Keep,
+                    update => update,
+                }
+            });
+            if let Some((lost, pages)) = run {
+                f(lost, pages);
+            }
+            let Some(base) = rest else {
+                return;
+            };
+            next = base;
+        }
+    }
+}
+
+/// The first and the last index; `None` for the empty range.
+fn bounds(range: PageRange) -> Option<(usize, usize)> {
+    Some((range.first() as usize, range.last()? as usize))
+}
+
+fn extent(found: &Found) -> PageRange {
+    PageRange::around(found.base as u64, found.order).unwrap_or_default()
+}
+
+fn entry(value: Value) -> Entry {
+    Entry::from_bits(value.bits() as u64)
+}
+
+/// The value and the marks that stand for `entry`.
+fn packed(entry: Entry) -> (Value, Marks) {
+    (
+        Value::from_bits_truncate(entry.bits() as usize),
+        Marks::NONE
+            .with(ON_DEVICE, entry.on_device())
+            .with(MAPPED, entry.is_mapped()),
+    )
+}
+
+/// Leaves an entry that says something; does `otherwise` to one that does not.
+fn keep(entry: Entry, otherwise: Update) -> Update {
+    if entry.is_mapped() || entry.is_worth_keeping() {
+        let (value, marks) = packed(entry);
+
+        Update::Replace(value, marks)
+    } else {
+        otherwise
+    }
+}
+
+/// Would storing `new` in place of `old`, merged as [`Directory::enter`] does, forget that a context
+/// maps the page, that it may write to it, or what was asked for the page?
+fn would_lose(old: Entry, new: Entry, is_smaller: bool) -> bool {
+    if old.holder() != new.holder() {
+        return old.is_mapped();
+    }
+    is_smaller
+        && ((old.is_writable() && !new.is_writable()) || old.is_pinned() || old.is_duplicated())
+}
+
+/// Adds to `new` what `old` says about the same pages with the same holder.
+fn merge(old: Entry, new: Entry) -> Entry {
+    new.with_contexts(old.contexts())
+        .with_writable(old.is_writable() || new.is_writable())
+        .with_pinned(old.is_pinned())
+        .with_duplicated(old.is_duplicated())
+}
