@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How much to bring to a device at once.
+
+use super::range::{
+    PageRange,
+    BLOCK_ORDER, //
+};
+
+/// Order of what is moved where no large folio can be had, 64 KiB: enough to make copies and
+/// device translations worth their while, and little to move in vain.
+pub(crate) const RUN_ORDER: u32 = 4;
+
+/// What is known about a fault when its block is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fault {
+    /// The page that is needed.
+    pub(crate) page: u64,
+    /// The pages of the VMA, or the part of it that may be moved.
+    pub(crate) vma: PageRange,
+    /// What the caller is about to use; it need not have the page, and may be empty.
+    pub(crate) hint: PageRange,
+    /// May the VMA have large folios?
+    pub(crate) huge_allowed: bool,
+    /// The longest run of pages that the device can give.
+    pub(crate) room: u64,
+}
+
+/// What is brought to the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Block {
+    /// The pages: at least the one that is needed, all in the VMA and in one block of 2 MiB.
+    pub(crate) range: PageRange,
+    /// Whole and aligned, so that one large folio can hold it.
+    pub(crate) huge: bool,
+}
+
+impl Fault {
+    /// Chooses the block: 2 MiB where a large folio may be, else the 64 KiB around the page and
+    /// around what the hint names, else the page alone. `None` if the page is not in the VMA.
+    pub(crate) fn choose(&self) -> Option<Block> {
+        if !self.vma.has(self.page) {
+            return None;
+        }
+        let page = PageRange::page(self.page)?;
+        let block = PageRange::around(self.page, BLOCK_ORDER)?;
+
+        if self.huge_allowed && self.vma.covers(block) && block.count() <= self.room {
+            return Some(Block {
+                range: block,
+                huge: true,
+            });
+        }
+        let run = page.align_out(RUN_ORDER);
+        let wide = self
+            .hint
+            .intersect(block)
+            .filter(|hint| hint.has(self.page))
+            .map_or(run, |hint| hint.align_out(RUN_ORDER));
+        let range = [wide, run]
+            .into_iter()
+            .filter_map(|range| range.intersect(self.vma))
+            .find(|range| range.count() <= self.room)
+            .unwrap_or(page);
+
+        Some(Block { range, huge: false })
+    }
+}

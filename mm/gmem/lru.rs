@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A list of small numbers in order of use.
+//!
+//! The links lie with the caller, one [`Link`] per number, so that the list needs no memory of its
+//! own. Every function is total: a number without a link, or one that is not in the list, is
+//! answered with `false`, and links of another list can cost entries, but never an endless walk.
+
+/// The place of a number in a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Link {
+    /// Not in a list.
+    #[default]
+    Out,
+    /// In the list, between these; `None` at the ends.
+    In {
+        /// The number used before.
+        older: Option<u32>,
+        /// The number used after.
+        newer: Option<u32>,
+    },
+}
+
+/// The list; starts empty.
+#[derive(Debug, Default)]
+pub(crate) struct Lru {
+    oldest: Option<u32>,
+    newest: Option<u32>,
+    len: usize,
+}
+
+impl Lru {
+    /// Makes an empty list.
+    pub(crate) const fn new() -> Self {
+        Self {
+            oldest: None,
+            newest: None,
+            len: 0,
+        }
+    }
+
+    /// How many numbers are in the list?
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The number used longest ago.
+    pub(crate) const fn oldest(&self) -> Option<u32> {
+        self.oldest
+    }
+
+    /// Adds `index` as the newest; `false` if it is in the list already or has no link.
+    pub(crate) fn push_back(&mut self, links: &mut [Link], index: u32) -> bool {
+        match get(links, index) {
+            Some(link @ Link::Out) => {
+                *link = Link::In {
+                    older: self.newest,
+                    newer: None,
+                };
+            }
+            _ => return false,
+        }
+        match self.newest {
+            Some(last) => set_newer(links, last, Some(index)),
+            None => self.oldest = Some(index),
+        }
+        self.newest = Some(index);
+        self.len = self.len.saturating_add(1);
+        true
+    }
+
+    /// Takes `index` out; `false` if it is not in the list.
+    pub(crate) fn remove(&mut self, links: &mut [Link], index: u32) -> bool {
+        let Some(link) = get(links, index) else {
+            return false;
+        };
+        let Link::In { older, newer } = core::mem::take(link) else {
+            return false;
+        };
+        match older {
+            Some(older) => set_newer(links, older, newer),
+            None => self.oldest = newer,
+        }
+        match newer {
+            Some(newer) => set_older(links, newer, older),
+            None => self.newest = older,
+        }
+        self.len = self.len.saturating_sub(1);
+        true
+    }
+
+    /// Makes `index` the newest; `false` if it is not in the list.
+    pub(crate) fn move_to_back(&mut self, links: &mut [Link], index: u32) -> bool {
+        self.remove(links, index) && self.push_back(links, index)
+    }
+
+    /// The numbers from the oldest on.
+    pub(crate) fn iter<'a>(&self, links: &'a [Link]) -> Iter<'a> {
+        Iter {
+            links,
+            next: self.oldest,
+            left: self.len,
+        }
+    }
+}
+
+/// The iterator that [`Lru::iter`] returns.
+#[derive(Clone, Debug)]
+pub(crate) struct Iter<'a> {
+    links: &'a [Link],
+    next: Option<u32>,
+    left: usize,
+}
+
+impl Iterator for Iter<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        self.left = self.left.checked_sub(1)?;
+        let index = self.next?;
+
+        self.next = match self.links.get(index as usize) {
+            Some(Link::In { newer, .. }) => *newer,
+            _ => None,
+        };
+        Some(index)
+    }
+}
+
+fn get(links: &mut [Link], index: u32) -> Option<&mut Link> {
+    links.get_mut(index as usize)
+}
+
+fn set_newer(links: &mut [Link], index: u32, to: Option<u32>) {
+    if let Some(Link::In { newer, .. }) = get(links, index) {
+        *newer = to;
+    }
+}
+
+fn set_older(links: &mut [Link], index: u32, to: Option<u32>) {
+    if let Some(Link::In { older, .. }) = get(links, index) {
+        *older = to;
+    }
+}
