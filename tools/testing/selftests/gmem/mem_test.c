@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the logical page table costs, by the slab's own figure: at most 64 KiB
+ * per GiB held in 2 MiB entries, 4 MiB per GiB held in small ones.
+ */
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "gmem_util.h"
+
+/* All that a page table of entries is made of, and what GMEM names as its own. */
+static long long slab_bytes(void)
+{
+	unsigned long active, total, size;
+	long long bytes = 0;
+	char line[256], name[64];
+	FILE *f = fopen("/proc/slabinfo", "re");
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%63s %lu %lu %lu", name, &active, &total,
+			   &size) == 4 &&
+		    (!strcmp(name, "radix_tree_node") ||
+		     !strncmp(name, "gmem", 4)))
+			bytes += active * size;
+	}
+	fclose(f);
+	return bytes;
+}
+
+FIXTURE(mem)
+{
+	int fd;
+	size_t len;
+	char *buf;
+};
+
+FIXTURE_SETUP(mem)
+{
+	int mib = 1024;
+
+	if (test_small() ||
+	    file_find("/proc/meminfo", "MemAvailable") < 3 * 1024 * 1024)
+		SKIP(return, "needs 3 GiB");
+	if (slab_bytes() < 0)
+		SKIP(return, "no /proc/slabinfo");
+	npu_require(&(struct npu_config){ .count = 1, .mem_mib = mib });
+	self->fd = npu_open(0);
+	self->len = mib / 2 * MiB;
+	self->buf = buf_alloc(self->len);
+}
+
+FIXTURE_TEARDOWN(mem)
+{
+	close(self->fd);
+}
+
+/* Caches of free objects count as active: one full set per CPU and node. */
+#define SLACK	(64 * KiB)
+
+TEST_F_TIMEOUT(mem, blocks, 120)
+{
+	long long before;
+
+	ASSERT_EQ(0, madvise(self->buf, self->len, MADV_HUGEPAGE));
+	ASSERT_EQ(0, to_device(self->fd, self->buf, BLOCK));
+	before = slab_bytes();
+	ASSERT_EQ(0, to_device(self->fd, self->buf, self->len));
+	ASSERT_TRUE(on_device(self->buf, self->len));
+	TH_LOG("%lld bytes for 512 MiB in blocks", slab_bytes() - before);
+	EXPECT_GE(before + 32 * KiB + SLACK, slab_bytes());
+}
+
+TEST_F_TIMEOUT(mem, small_pages, 120)
+{
+	long long before;
+	size_t i;
+
+	ASSERT_EQ(0, madvise(self->buf, self->len, MADV_NOHUGEPAGE));
+	for (i = 0; i < self->len; i += page_size())
+		self->buf[i] = 1;
+	before = slab_bytes();
+	ASSERT_EQ(0, to_device(self->fd, self->buf, self->len));
+	ASSERT_TRUE(on_device(self->buf, self->len));
+	TH_LOG("%lld bytes for 512 MiB in pages", slab_bytes() - before);
+	EXPECT_GE(before + 2 * MiB + SLACK, slab_bytes());
+	/* And it goes with the memory. */
+	ASSERT_EQ(0, munmap(self->buf, self->len));
+	ASSERT_TRUE(npu_wait_free(self->fd, npu_info(self->fd).mem_total, 5000));
+	EXPECT_GE(before + SLACK, slab_bytes());
+}
+
+GMEM_TEST_MAIN
