@@ -7,20 +7,20 @@ use super::{check, ioc, Errno, IOC_READ, IOC_READWRITE};
 
 /// Version of the ABI this library speaks.
 pub const ABI_VERSION: u32 = 1;
-/// [`Info::flags`]: the NPU replays faults.
+/// Flag of an NPU: it replays faults.
 pub const INFO_FAULTS: u32 = 1;
 
 /// `struct npu_info`: what an NPU is and what it has done.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {
-    /// [`ABI_VERSION`]
+    /// Version of the driver's ABI.
     pub version: u32,
     /// Number of the NPU.
     pub index: u32,
     /// Heterogeneous node of its memory, -1 without memory.
     pub hnid: i32,
-    /// [`INFO_FAULTS`]
+    /// What it can do.
     pub flags: u32,
     /// Bytes of NPU memory.
     pub mem_total: u64,
@@ -62,9 +62,10 @@ pub const OP_FILL: u32 = 1;
 pub const OP_COPY: u32 = 2;
 /// u32 `dst[i] = src0[i] + src1[i]`.
 pub const OP_VADD: u32 = 3;
-/// int8 matrix product with int32 accumulation.
+/// int8 `dst[m][n] = clamp((src0[m][k] * src1[k][n]) >> shift)`, int32 sums;
+/// `arg[0] = m | n << 16 | k << 32 | shift << 48`.
 pub const OP_GEMM: u32 = 4;
-/// u32 `dst[i] = src0[src1[i]]`.
+/// u32 `dst[i] = src0[src1[i]]`; `len` is that of `dst`, `arg[0]` the elements of `src0`.
 pub const OP_GATHER: u32 = 5;
 /// u64 `dst[256] +=` counts of the bytes at `src0`.
 pub const OP_HISTOGRAM: u32 = 6;
@@ -79,7 +80,7 @@ pub const OP_NOP: u32 = 9;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cmd {
-    /// `OP_*`
+    /// The operation.
     pub op: u32,
     /// Zero.
     pub flags: u32,
