@@ -10,6 +10,7 @@
 
 use crate::{
     bindings,
+    container_of,
     device,
     error::{
         from_result,
@@ -156,8 +157,8 @@ impl<F: NodeFile> FileVTable<F> {
         // SAFETY: `open` stored the pointer, and the file keeps the value.
         let data = unsafe { &*(*file).private_data.cast::<F>() };
         match data.ioctl(cmd, arg) {
-            Ok(ret) => ret as c_long,
-            Err(e) => c_long::from(e.to_errno()),
+            Ok(ret) => ret,
+            Err(e) => e.to_errno() as c_long,
         }
     }
 

@@ -7,8 +7,7 @@ use crate::{
     bits::{
         bit_u32,
         bit_u64, //
-    },
-    prelude::*, //
+    }, //
 };
 
 /// Access rights of a device mapping, and the access that faulted.
@@ -137,7 +136,8 @@ impl Fence {
 pub struct VaRange(bindings::gm_range);
 
 impl VaRange {
-    pub(super) const fn new(va: u64, len: u64) -> Self {
+    /// Makes a range.
+    pub const fn new(va: u64, len: u64) -> Self {
         Self(bindings::gm_range { va, len })
     }
 

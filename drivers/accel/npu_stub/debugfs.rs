@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What tests may do to an NPU, in debugfs.
+//!
+//! - `npu_stub/npuN/unplug`: writing 1 takes the NPU away
+//! - `npu_stub/npuN/corrupt`: writing a number makes the next copy to the NPU flip one bit of the
+//!   byte at that offset in its first run
+
+use crate::npu::Npu;
+use kernel::{
+    c_str,
+    debugfs::{
+        Dir,
+        File, //
+    },
+    prelude::*,
+    sync::Arc,
+    uaccess::UserSliceReader, //
+};
+
+/// The files of one NPU.
+pub(crate) struct Controls {
+    _unplug: Pin<KBox<File<Arc<Npu>>>>,
+    _corrupt: Pin<KBox<File<Arc<Npu>>>>,
+}
+
+/// Reads what was written as a number.
+fn number(reader: &mut UserSliceReader) -> Result<u64> {
+    let mut buf = [0u8; 24];
+    let text = buf.get_mut(..reader.len()).ok_or(EINVAL)?;
+    reader.read_slice(text)?;
+    let text = core::str::from_utf8(text).map_err(|_| EINVAL)?;
+    text.trim().parse().map_err(|_| EINVAL)
+}
+
+impl Controls {
+    pub(crate) fn new(dir: &Dir, npu: &Arc<Npu>) -> Result<Self> {
+        let unplug =
+            dir.write_callback_file(c_str!("unplug"), npu.clone(), &|npu, reader| match number(
+                reader,
+            )? {
+                1 => npu.unplug(),
+                _ => Err(EINVAL),
+            });
+        let corrupt = dir.write_callback_file(c_str!("corrupt"), npu.clone(), &|npu, reader| {
+            npu.hw.corrupt_next(number(reader)?);
+            Ok(())
+        });
+        Ok(Self {
+            _unplug: KBox::pin_init(unplug, GFP_KERNEL)?,
+            _corrupt: KBox::pin_init(corrupt, GFP_KERNEL)?,
+        })
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What one NPU is made of.
+
+use crate::{
+    dma::Dma,
+    tlb::Tlb, //
+};
+use kernel::{
+    gmem::soft::Memory,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// Cores of one NPU.
+pub(crate) const CORES: usize = 2;
+
+/// The memory, the TLBs and the copy engine of an NPU.
+pub(crate) struct Hardware {
+    pub(crate) memory: Memory,
+    pub(crate) dma: Dma,
+    tlbs: [Arc<Tlb>; CORES],
+    /// One more than the offset of the byte to spoil in the next copy, 0 for none.
+    corrupt: Atomic<u64>,
+}
+
+impl Hardware {
+    pub(crate) fn new(size: usize, bandwidth: u32, latency_us: u32) -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                memory: Memory::new(size)?,
+                dma: Dma::new(bandwidth, latency_us)?,
+                tlbs: [Tlb::new()?, Tlb::new()?],
+                corrupt: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// The TLBs, one for each core.
+    pub(crate) fn tlbs(&self) -> &[Arc<Tlb>; CORES] {
+        &self.tlbs
+    }
+
+    /// Makes the next copy to the NPU go wrong: one bit of the byte at `offset` flips.
+    pub(crate) fn corrupt_next(&self, offset: u64) {
+        self.corrupt.store(offset.saturating_add(1), Relaxed);
+    }
+
+    /// Spoils what was just copied to `len` bytes at `addr`, if that was asked for.
+    pub(crate) fn corrupt_copied(&self, addr: u64, len: u64) -> Result {
+        if self.corrupt.load(Relaxed) == 0 {
+            return Ok(());
+        }
+        let offset = self.corrupt.xchg(0, Full);
+        if offset == 0 {
+            return Ok(());
+        }
+        let addr = addr.wrapping_add((offset - 1).min(len.saturating_sub(1)));
+        let mut byte = [0u8];
+        self.memory.read(addr, &mut byte)?;
+        self.memory.write(addr, &byte.map(|b| b ^ 1))
+    }
+}
