@@ -49,6 +49,9 @@ use core::{
     ptr, //
 };
 
+#[cfg(CONFIG_GMEM_KUNIT_TEST)]
+mod kunit;
+
 /// The largest order of an entry.
 pub const MAX_ORDER: u32 = 57;
 
