@@ -8,7 +8,6 @@
 #ifndef _LINUX_GMEM_H
 #define _LINUX_GMEM_H
 
-#include <linux/bits.h>
 #include <linux/err.h>
 #include <linux/types.h>
 
@@ -61,11 +60,11 @@ struct gm_context;
 struct gm_dev;
 
 /* Access rights of a device mapping, and the access that faulted. */
-#define GM_ACCESS_READ	BIT(0)
-#define GM_ACCESS_WRITE	BIT(1)
+#define GM_ACCESS_READ	0x1
+#define GM_ACCESS_WRITE	0x2
 
 /* What an address of a &struct gm_map means. */
-#define GM_MAP_LOCAL	BIT(8)	/* offset in the device's own memory */
+#define GM_MAP_LOCAL	0x100	/* offset in the device's own memory */
 #define GM_MAP_HOST	0	/* DMA address of a host page */
 
 /**
@@ -78,10 +77,10 @@ struct gm_dev;
  * - %GM_DEV_CAP_COHERENT: the CPU can load from and store to the device memory.
  * - %GM_DEV_CAP_ATOMICS: device atomics to host memory are atomic for the CPU.
  */
-#define GM_DEV_CAP_REPLAYABLE	BIT(0)
-#define GM_DEV_CAP_PEER		BIT(1)
-#define GM_DEV_CAP_COHERENT	BIT(2)
-#define GM_DEV_CAP_ATOMICS	BIT(3)
+#define GM_DEV_CAP_REPLAYABLE	0x1
+#define GM_DEV_CAP_PEER		0x2
+#define GM_DEV_CAP_COHERENT	0x4
+#define GM_DEV_CAP_ATOMICS	0x8
 
 /**
  * enum gm_fault_hint - what the caller of gm_dev_fault() knows about the access
@@ -273,7 +272,12 @@ struct gm_dev_stats {
 	u64 contexts;
 };
 
+struct file;
+
 #ifdef CONFIG_GMEM
+
+int gmem_mmap_flags(struct file *file, unsigned long flags,
+		    unsigned long *vm_flags);
 
 int gm_dev_create(const struct gm_dev_desc *desc, struct gm_dev **new);
 void gm_dev_destroy(struct gm_dev *dev);
@@ -293,6 +297,14 @@ void gm_as_detach(struct gm_context *ctx);
 
 int gm_dev_fault(struct gm_context *ctx, u64 addr, u64 len, u32 access,
 		 enum gm_fault_hint hint);
+
+#else /* !CONFIG_GMEM */
+
+static inline int gmem_mmap_flags(struct file *file, unsigned long flags,
+				  unsigned long *vm_flags)
+{
+	return 0;
+}
 
 #endif /* CONFIG_GMEM */
 #endif /* _LINUX_GMEM_H */

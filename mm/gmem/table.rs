@@ -17,7 +17,10 @@ use crate::{
     },
     space::MapLock, //
 };
-use core::ops::ControlFlow;
+use core::{
+    cell::Cell,
+    ops::ControlFlow, //
+};
 use kernel::{
     mm::device::value_array::{
         Found,
@@ -150,29 +153,32 @@ impl Directory {
             .with_contexts(new.contexts)
             .with_writable(new.writable)
             .with_stamp(new.stamp);
-        let mut below = 0;
-        let busy = self.values.for_each(first, last, None, |found| {
-            let old = entry(found.value);
+        let below = Cell::new(0);
 
-            if found.order < order {
-                below |= old.contexts();
-            }
-            if would_lose(old, new, found.order < order) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
-        if busy.is_break() {
-            return Err(EBUSY);
-        }
-        self.values.store_range(first, last, order, |old| {
-            let merged = match old.map(entry) {
-                Some(old) if old.holder() == new.holder() => merge(old, new),
-                _ => new,
-            };
-            packed(merged.with_contexts(below))
-        })
+        self.values.store_range(
+            first,
+            last,
+            order,
+            |found| {
+                let old = entry(found.value);
+                let is_smaller = found.order < order;
+
+                if would_lose(old, new, is_smaller) {
+                    return Err(EBUSY);
+                }
+                if is_smaller {
+                    below.set(below.get() | old.contexts());
+                }
+                Ok(())
+            },
+            |old| {
+                let merged = match old.map(entry) {
+                    Some(old) if old.holder() == new.holder() => merge(old, new),
+                    _ => new,
+                };
+                packed(merged.with_contexts(below.get()))
+            },
+        )
     }
 
     /// Takes the pages of `range` from all contexts.

@@ -65,6 +65,15 @@ fn block_last(index: usize, order: u32) -> usize {
     index | 1usize.wrapping_shl(order).wrapping_sub(1)
 }
 
+/// The last indices of the blocks of `2^order` indices that `first..=last` touches, cut at `last`.
+fn ends(first: usize, last: usize, order: u32) -> impl Iterator<Item = usize> {
+    let end = move |index| block_last(index, order).min(last);
+
+    core::iter::successors(Some(end(first)), move |&index| {
+        (index < last).then(|| end(index.wrapping_add(1)))
+    })
+}
+
 /// An integer of [`Value::BITS`] bits.
 ///
 /// # Invariants
@@ -200,8 +209,12 @@ impl Word {
         (self.0 >> Self::ORDER_SHIFT & Self::ORDER_MASK) as u32
     }
 
-    fn value(self) -> Value {
-        Value::from_bits_truncate(self.0 >> Self::VALUE_SHIFT)
+    fn found(self, base: usize) -> Found {
+        Found {
+            base,
+            order: self.order(),
+            value: Value::from_bits_truncate(self.0 >> Self::VALUE_SHIFT),
+        }
     }
 
     /// The value entry that stands for this word, see `xa_mk_value()`.
@@ -246,6 +259,48 @@ impl<'a> Walk<'a> {
     fn load(&mut self, _lock: &Locked<'_>) -> Option<Word> {
         // SAFETY: `self.xas` is valid by the type invariant and the lock is held.
         Word::from_entry(unsafe { bindings::xas_load(&mut self.xas) })
+    }
+
+    /// Walks to the slot of the next index, for a state made for an entry of order 0.
+    fn load_next(&mut self, _lock: &Locked<'_>) -> Option<Word> {
+        // SAFETY: `self.xas` is valid by the type invariant and the lock is held.
+        Word::from_entry(unsafe { bindings::xas_next(&mut self.xas) })
+    }
+
+    /// Walks to the next entry that covers an index of at most `last`; the first one is that which
+    /// covers the index that the state was made for.
+    ///
+    /// Returns the first index of its slot, and the word unless the entry is an internal one. The
+    /// caller holds the lock or is in an RCU read-side critical section.
+    fn find(&mut self, last: usize, mark: Option<Mark>) -> Option<(usize, Option<Word>)> {
+        // SAFETY: `self.xas` is valid by the type invariant, and nodes do not go away under the
+        // lock or RCU.
+        let entry = unsafe {
+            match mark {
+                Some(mark) => bindings::xas_find_marked(&mut self.xas, last, mark as u32),
+                None => bindings::xas_find(&mut self.xas, last),
+            }
+        };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: As above.
+        let base = unsafe { bindings::xas_slot_index(&self.xas) };
+
+        Some((base, Word::from_entry(entry)))
+    }
+
+    /// The same with the lock held: there are only value entries then.
+    fn find_locked(
+        &mut self,
+        last: usize,
+        mark: Option<Mark>,
+        _lock: &Locked<'_>,
+    ) -> Option<(Found, bool)> {
+        let (base, word) = self.find(last, mark)?;
+        let word = word?;
+
+        Some((word.found(base), word.is_live()))
     }
 
     /// After [`Walk::load`]: needs [`Walk::store`] no new node?
@@ -352,38 +407,21 @@ impl ValueArray {
         }
     }
 
-    /// Finds the first word that covers an index of `first..=last`, with its base.
-    ///
-    /// The caller holds the lock or is in an RCU read-side critical section.
-    fn find(
-        &self,
-        first: usize,
-        last: usize,
-        mark: Option<Mark>,
-    ) -> Option<(Walk<'_>, usize, Word)> {
-        loop {
-            let mut walk = Walk::new(self, first, 0);
+    /// Finds the first word that covers an index of `first..=last`, without the lock.
+    fn find(&self, first: usize, last: usize, mark: Option<Mark>) -> Option<(Found, bool)> {
+        let _rcu = rcu::read_lock();
 
-            // SAFETY: `walk.xas` is valid by its type invariant, and nodes do not go away under
-            // the lock or RCU.
-            let entry = unsafe {
-                match mark {
-                    Some(mark) => bindings::xas_find_marked(&mut walk.xas, last, mark as u32),
-                    None => bindings::xas_find(&mut walk.xas, last),
-                }
-            };
-            if entry.is_null() {
-                return None;
-            }
-            // Without the lock the entry may be a retry entry, or one that was put into the
-            // canonical slot after the walk had read a sibling slot: start again.
-            let Some(word) = Word::from_entry(entry) else {
+        loop {
+            let (base, word) = Walk::new(self, first, 0).find(last, mark)?;
+            // The entry may be a retry entry, or one that was put into the canonical slot after
+            // the walk had read a sibling slot: start again.
+            let Some(word) = word else {
                 continue;
             };
-            // SAFETY: As above.
-            let base = unsafe { bindings::xas_slot_index(&walk.xas) };
-            if base <= last && block_last(base, word.order()) >= first {
-                return Some((walk, base, word));
+            let found = word.found(base);
+
+            if base <= last && found.last() >= first {
+                return Some((found, word.is_live()));
             }
         }
     }
@@ -392,14 +430,9 @@ impl ValueArray {
     ///
     /// What is returned was in the array, with that extent, at some instant during the call.
     pub fn load(&self, index: usize) -> Option<Found> {
-        let _rcu = rcu::read_lock();
-        let (_, base, word) = self.find(index, index, None)?;
+        let (found, is_live) = self.find(index, index, None)?;
 
-        word.is_live().then(|| Found {
-            base,
-            order: word.order(),
-            value: word.value(),
-        })
+        is_live.then_some(found)
     }
 
     /// Calls `f` for every entry that covers an index of `first..=last` and has `mark`, in order of
@@ -417,20 +450,10 @@ impl ValueArray {
         let mut next = first;
 
         while next <= last {
-            let hit = {
-                let _rcu = rcu::read_lock();
-                self.find(next, last, mark)
-                    .map(|(_, base, word)| (base, word))
-            };
-            let Some((base, word)) = hit else {
+            let Some((found, is_live)) = self.find(next, last, mark) else {
                 break;
             };
-            let found = Found {
-                base,
-                order: word.order(),
-                value: word.value(),
-            };
-            if word.is_live() {
+            if is_live {
                 f(found)?;
             }
             let Some(index) = found.last().checked_add(1) else {
@@ -479,8 +502,7 @@ impl ValueArray {
         order: u32,
         lock: &Locked<'_>,
     ) -> Result {
-        self.drop_larger_reservations(base, last, order, lock)?;
-        if self.find(base, last, None).is_none() {
+        if !self.make_way(base, last, order, lock)? {
             return walk.store(Some(Word::reservation(order)), Marks::NONE, lock);
         }
         // Something smaller is below and keeps the node alive, unless the whole tree is too low.
@@ -498,14 +520,17 @@ impl ValueArray {
     ///
     /// # Errors
     ///
+    /// - `EINVAL`: `first` is above `last`.
     /// - `EEXIST`: a larger entry covers a part of the range and has to be erased first.
     /// - `ENOMEM`: out of memory. A part of the range may be reserved.
     pub fn reserve_leaves(&self, first: usize, last: usize) -> Result {
         let mut next = first;
 
+        if first > last {
+            return Err(EINVAL);
+        }
         // One reservation per leaf node keeps the node.
-        while next <= last {
-            let end = block_last(next, CHUNK_SHIFT).min(last);
+        for end in ends(first, last, CHUNK_SHIFT) {
             let mut walk = Walk::new(self, end, 0);
 
             loop {
@@ -518,10 +543,7 @@ impl ValueArray {
                     break;
                 }
             }
-            let Some(index) = end.checked_add(1) else {
-                break;
-            };
-            next = index;
+            next = end.wrapping_add(1);
         }
         Ok(())
     }
@@ -533,39 +555,31 @@ impl ValueArray {
         last: usize,
         lock: &Locked<'_>,
     ) -> Result {
-        self.drop_larger_reservations(first, last, 0, lock)?;
+        let any = self.make_way(first, last, 0, lock)?;
+
         walk.load(lock);
-        if walk.has_slot() && self.find(first, last, None).is_some() {
+        if any && walk.has_slot() {
             return Ok(());
         }
         walk.store(Some(Word::reservation(0)), Marks::NONE, lock)
     }
 
-    /// Removes the reservations in `first..=last` that are larger than `order`.
-    ///
-    /// Returns `EEXIST` when there is a larger entry.
-    fn drop_larger_reservations(
-        &self,
-        first: usize,
-        last: usize,
-        order: u32,
-        lock: &Locked<'_>,
-    ) -> Result {
-        let mut next = first;
+    /// Removes the reservations in `first..=last` that are larger than `order`, and returns whether
+    /// anything else is there; `EEXIST` when that is a larger entry.
+    fn make_way(&self, first: usize, last: usize, order: u32, lock: &Locked<'_>) -> Result<bool> {
+        let mut walk = Walk::new(self, first, 0);
+        let mut any = false;
 
-        while let Some((mut walk, base, word)) = self.find(next, last, None) {
-            if word.order() > order {
-                if word.is_live() {
-                    return Err(EEXIST);
-                }
+        while let Some((found, is_live)) = walk.find_locked(last, None, lock) {
+            if found.order <= order {
+                any = true;
+            } else if is_live {
+                return Err(EEXIST);
+            } else {
                 walk.store(None, Marks::NONE, lock)?;
             }
-            match block_last(base, word.order()).checked_add(1) {
-                Some(index) if index <= last => next = index,
-                _ => break,
-            }
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Stores `value` with `marks` as one entry of `order` at `index`, in place of everything
@@ -575,18 +589,19 @@ impl ValueArray {
     ///
     /// As [`ValueArray::store_range`].
     pub fn store(&self, index: usize, order: u32, value: Value, marks: Marks) -> Result {
-        self.store_range(index, index, order, |_| (value, marks))
+        self.store_range(index, index, order, |_| Ok(()), |_| (value, marks))
     }
 
     /// Stores entries of `order` that together cover `first..=last`, in place of everything
     /// smaller. Allocates nothing.
     ///
-    /// `f` is called with the entry of this extent that is there, if there is one, and returns what
-    /// is to be stored. It runs under the spinlock. On failure nothing was changed.
+    /// First `check` is called with every entry that is there; if it fails, so does this. Then `f`
+    /// is called for every entry to be made, with the value of the entry of the same extent that is
+    /// there, if there is one. Both run under the spinlock. On failure nothing was changed.
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: the order is above [`MAX_ORDER`].
+    /// - `EINVAL`: the order is above [`MAX_ORDER`], or `first` above `last`.
     /// - `EEXIST`: a larger entry covers a part of the range.
     /// - `EAGAIN`: the range was not reserved, or something in it was erased since.
     pub fn store_range(
@@ -594,44 +609,52 @@ impl ValueArray {
         first: usize,
         last: usize,
         order: u32,
+        mut check: impl FnMut(Found) -> Result,
         mut f: impl FnMut(Option<Value>) -> (Value, Marks),
     ) -> Result {
-        if order > MAX_ORDER {
+        if order > MAX_ORDER || first > last {
             return Err(EINVAL);
         }
+        let first = first >> order << order;
+        let last = block_last(last, order);
         let lock = self.lock();
 
-        self.for_each_slot(first, last, order, |mut walk| match walk.load(&lock) {
-            Some(word) if word.order() > order && word.is_live() => Err(EEXIST),
-            Some(word) if word.order() > order => Err(EAGAIN),
-            _ if !walk.has_slot() => Err(EAGAIN),
-            _ => Ok(()),
-        })?;
-        self.for_each_slot(first, last, order, |mut walk| {
-            let old = walk
-                .load(&lock)
-                .filter(|word| word.is_live() && word.order() == order);
-            let (value, marks) = f(old.map(Word::value));
+        let mut walk = Walk::new(self, first, 0);
+        while let Some((found, is_live)) = walk.find_locked(last, None, &lock) {
+            match (found.order > order, is_live) {
+                (true, true) => return Err(EEXIST),
+                (true, false) => return Err(EAGAIN),
+                (false, true) => check(found)?,
+                (false, false) => (),
+            }
+        }
+        // Where one slot is, there is the node with all of its slots.
+        let node_order = (order - order % CHUNK_SHIFT) + CHUNK_SHIFT;
+        for end in ends(first, last, node_order) {
+            let mut walk = Walk::new(self, end, order);
 
-            walk.store(Some(Word::live(order, value)), marks, &lock)
-        })
-    }
+            walk.load(&lock);
+            if !walk.has_slot() {
+                return Err(EAGAIN);
+            }
+        }
 
-    fn for_each_slot<'a>(
-        &'a self,
-        first: usize,
-        last: usize,
-        order: u32,
-        mut f: impl FnMut(Walk<'a>) -> Result,
-    ) -> Result {
-        let mut next = first;
+        let mut walk = Walk::new(self, first, order);
+        let mut old = walk.load(&lock);
+        for end in ends(first, last, order) {
+            let same = old.filter(|word| word.is_live() && word.order() == order);
+            let (value, marks) = f(same.map(|word| word.found(end).value));
 
-        while next <= last {
-            f(Walk::new(self, next, order))?;
-            let Some(index) = block_last(next, order).checked_add(1) else {
+            walk.store(Some(Word::live(order, value)), marks, &lock)?;
+            if end == last {
                 break;
+            }
+            old = if order == 0 {
+                walk.load_next(&lock)
+            } else {
+                walk = Walk::new(self, end.wrapping_add(1), order);
+                walk.load(&lock)
             };
-            next = index;
         }
         Ok(())
     }
@@ -654,17 +677,14 @@ impl ValueArray {
         loop {
             let lock = self.lock();
 
+            let mut walk = Walk::new(self, next, 0);
+
             for _ in 0..LOCK_BATCH {
-                let Some((mut walk, base, word)) = self.find(next, last, mark) else {
+                let Some((found, is_live)) = walk.find_locked(last, mark, &lock) else {
                     return;
                 };
-                let order = word.order();
-                let found = Found {
-                    base,
-                    order,
-                    value: word.value(),
-                };
-                let update = match (word.is_live(), reserved) {
+                let order = found.order;
+                let update = match (is_live, reserved) {
                     (true, _) => f(found),
                     (false, Reserved::Keep) => Update::Keep,
                     (false, Reserved::Drop) => Update::Erase,

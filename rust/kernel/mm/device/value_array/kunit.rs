@@ -77,11 +77,17 @@ mod tests {
         array.reserve_leaves(first, last)?;
         assert_eq!(covered(&array, 0, usize::MAX, None), 0);
         let mut next = 0;
-        array.store_range(first, last, 0, |old| {
-            assert_eq!(old, None);
-            next += 1;
-            (value(next), PLAIN)
-        })?;
+        array.store_range(
+            first,
+            last,
+            0,
+            |_| Ok(()),
+            |old| {
+                assert_eq!(old, None);
+                next += 1;
+                (value(next), PLAIN)
+            },
+        )?;
         assert_eq!(next, 1000);
         assert_eq!(array.load(first), Some(found(first, 0, 1)));
         assert_eq!(array.load(last), Some(found(last, 0, 1000)));
@@ -89,13 +95,17 @@ mod tests {
         assert_eq!(covered(&array, 1998, 5000, None), 2);
 
         // A second store sees the values of the first.
-        array.store_range(first, last, 0, |old| {
-            (value(old.map_or(0, Value::bits) + 1), PLAIN)
-        })?;
+        array.store_range(
+            first,
+            last,
+            0,
+            |_| Ok(()),
+            |old| (value(old.map_or(0, Value::bits) + 1), PLAIN),
+        )?;
         assert_eq!(array.load(last), Some(found(last, 0, 1001)));
         // A store that cannot be done whole changes nothing.
         assert_eq!(
-            array.store_range(last, last + 64, 0, |_| (value(7), PLAIN)),
+            array.store_range(last, last + 64, 0, |_| Ok(()), |_| (value(7), PLAIN)),
             Err(EAGAIN)
         );
         assert_eq!(array.load(last), Some(found(last, 0, 1001)));
@@ -133,9 +143,13 @@ mod tests {
         let array = array()?;
 
         array.reserve_leaves(1024, 1535)?;
-        array.store_range(1030, 1200, 0, |_| {
-            (value(1), Marks::NONE.with(Mark::Mark0, true))
-        })?;
+        array.store_range(
+            1030,
+            1200,
+            0,
+            |_| Ok(()),
+            |_| (value(1), Marks::NONE.with(Mark::Mark0, true)),
+        )?;
         assert_eq!(covered(&array, 0, usize::MAX, Some(Mark::Mark0)), 171);
         array.reserve_entry(1024, 9)?;
         assert_eq!(array.load(1030), Some(found(1030, 0, 1)));
@@ -153,7 +167,7 @@ mod tests {
 
         array.reserve_entry(0, 9)?;
         array.reserve_leaves(0, 511)?;
-        array.store_range(0, 511, 0, |_| (value(3), PLAIN))?;
+        array.store_range(0, 511, 0, |_| Ok(()), |_| (value(3), PLAIN))?;
         assert_eq!(covered(&array, 0, usize::MAX, None), 512);
         Ok(())
     }
@@ -166,7 +180,7 @@ mod tests {
         array.store(0, 0, value(9), PLAIN)?;
         assert_eq!(array.load(0), Some(found(0, 0, 9)));
         array.reserve_leaves(0, 70)?;
-        array.store_range(1, 70, 0, |_| (value(8), PLAIN))?;
+        array.store_range(1, 70, 0, |_| Ok(()), |_| (value(8), PLAIN))?;
         assert_eq!(array.load(0), Some(found(0, 0, 9)));
         assert_eq!(array.load(70), Some(found(70, 0, 8)));
 
@@ -217,12 +231,12 @@ mod tests {
 
         array.reserve_leaves(512, 1023)?;
         array.reserve_entry(1024, 9)?;
-        array.store_range(512, 1023, 0, |_| (value(1), PLAIN))?;
+        array.store_range(512, 1023, 0, |_| Ok(()), |_| (value(1), PLAIN))?;
         array.store(1024, 9, value(1), PLAIN)?;
         vacate(Reserved::Keep, Update::Vacate);
         assert_eq!(covered(&array, 0, usize::MAX, None), 0);
         vacate(Reserved::Keep, Update::Erase);
-        array.store_range(512, 1023, 0, |_| (value(2), PLAIN))?;
+        array.store_range(512, 1023, 0, |_| Ok(()), |_| (value(2), PLAIN))?;
         array.store(1024, 9, value(2), PLAIN)?;
         assert_eq!(covered(&array, 0, usize::MAX, None), 1024);
 
@@ -240,7 +254,7 @@ mod tests {
 
         array.reserve_leaves(10, 19)?;
         array.reserve_entry(512, 9)?;
-        array.store_range(10, 19, 0, |_| (value(1), marked))?;
+        array.store_range(10, 19, 0, |_| Ok(()), |_| (value(1), marked))?;
         array.store(512, 9, value(1), marked)?;
         array.update(
             12,

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! hmadvise(2).
+
+use crate::{
+    context::{
+        Context,
+        MAX_CONTEXTS, //
+    },
+    device::{
+        self,
+        Device, //
+    },
+    fault::{
+        self,
+        Purpose,
+        Request, //
+    },
+    home,
+    range::PageRange,
+    space::Space,
+    sys, //
+};
+use kernel::{
+    bindings,
+    mm::{
+        device::{
+            migrate::Arrays,
+            vma as vma_info,
+            PMD_PAGES, //
+        },
+        MmWithUser, //
+    },
+    page::PAGE_MASK,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// "No node", for behaviours that need none.
+const NO_NODE: i32 = -1;
+
+/// Where advice points.
+enum Place {
+    Nowhere,
+    Host,
+    Device(Arc<Device>),
+}
+
+/// Serves the system call.
+///
+/// # Errors
+///
+/// See Documentation/userspace-api/gmem.rst.
+pub(crate) fn hmadvise(
+    mm: &MmWithUser,
+    hnid: i32,
+    start: usize,
+    len: usize,
+    behavior: i32,
+) -> Result {
+    let behavior = u32::try_from(behavior)?;
+    if !matches!(behavior, bindings::MADV_DONTNEED | bindings::MADV_PREFETCH) {
+        return Err(EINVAL);
+    }
+    let place = place(hnid)?;
+    if matches!(place, Place::Nowhere) && behavior != bindings::MADV_DONTNEED {
+        return Err(EINVAL);
+    }
+    if start & !PAGE_MASK != 0 {
+        return Err(EINVAL);
+    }
+    let range = PageRange::from_bytes(start as u64, len as u64).ok_or(EINVAL)?;
+    if range.is_empty() {
+        return Ok(());
+    }
+
+    match (behavior, place) {
+        (bindings::MADV_DONTNEED, _) => {
+            check(mm, range)?;
+            sys::dontneed(mm, start, range.len_bytes() as usize)
+        }
+        (_, Place::Device(device)) => to_device(mm, &device, range),
+        (_, _) => to_host(mm, range),
+    }
+}
+
+fn place(hnid: i32) -> Result<Place> {
+    if hnid == NO_NODE {
+        return Ok(Place::Nowhere);
+    }
+    if sys::is_host_node(hnid) {
+        return Ok(Place::Host);
+    }
+    device::by_hnid(hnid).map(Place::Device).ok_or(EINVAL)
+}
+
+/// Checks that all mappings of the range are peer-shared. Returns whether it has no holes.
+///
+/// # Errors
+///
+/// `EINVAL` when one is not; `ENOMEM` when there is none.
+fn check(mm: &MmWithUser, range: PageRange) -> Result<bool> {
+    let mmap = mm.mmap_read_lock();
+    let mut next = range.first();
+    let mut found = false;
+    let mut complete = true;
+
+    while let Some(vma) = vma_info::first_in(
+        mm,
+        &mmap,
+        (next << crate::range::PAGE_SHIFT) as usize,
+        range.end_byte() as usize,
+    ) {
+        if vma.flags() & vma_info::VM_PEER_SHARED == 0 {
+            return Err(EINVAL);
+        }
+        let pages = home::pages_of(vma);
+        found = true;
+        complete &= pages.first() <= next;
+        next = pages.end();
+        if next >= range.end() {
+            break;
+        }
+    }
+    if !found {
+        return Err(ENOMEM);
+    }
+    Ok(complete && next >= range.end())
+}
+
+/// Prefetches to a device: the first context brings the pages, the others map them.
+fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
+    let contexts = contexts_on(mm, device)?;
+    let complete = check(mm, range)?;
+    let memory = device.memory().ok_or(EINVAL)?;
+    let mut room = memory.pages() as u64;
+    let mut result = Ok(());
+
+    for_each_mapped(mm, range, |piece| {
+        if sys::fatal_signal() {
+            return Err(EINTR);
+        }
+        // More than fits would push out its own head.
+        let fits = piece.count().min(room);
+        let head = PageRange::with_count(piece.first(), fits).ok_or(EINVAL)?;
+        room -= fits;
+        for context in contexts.iter().flatten() {
+            let request = Request {
+                range: head,
+                write: false,
+                purpose: Purpose::Prefetch,
+            };
+            match fault::serve(context, request) {
+                Err(e) if e == EBUSY => result = Err(EBUSY),
+                Err(e) if e == EIO => return Err(EFAULT),
+                other => other?,
+            }
+        }
+        if fits < piece.count() {
+            return Err(ENOSPC);
+        }
+        Ok(())
+    })?;
+    result.and(if complete { Ok(()) } else { Err(ENOMEM) })
+}
+
+/// Brings everything home.
+fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
+    let complete = check(mm, range)?;
+    let mut arrays = Arrays::new(PMD_PAGES)?;
+
+    for_each_mapped(mm, range, |piece| {
+        let mut next = piece.first();
+        while next < piece.end() {
+            if sys::fatal_signal() {
+                return Err(EINTR);
+            }
+            let mmap = mm.mmap_read_lock();
+            let rest = PageRange::new(next, piece.end()).ok_or(EINVAL)?;
+            let Some(vma) = vma_info::first_in(
+                mm,
+                &mmap,
+                rest.start_byte() as usize,
+                rest.end_byte() as usize,
+            ) else {
+                return Ok(());
+            };
+            let Some(part) = rest.intersect(home::pages_of(vma)) else {
+                return Ok(());
+            };
+            if vma_info::is_anonymous(vma) {
+                home::prefetch(vma, part, &mut arrays)?;
+            }
+            next = part.end();
+        }
+        Ok(())
+    })?;
+    if complete {
+        Ok(())
+    } else {
+        Err(ENOMEM)
+    }
+}
+
+/// Calls `f` with what is mapped of each block of the range.
+fn for_each_mapped(
+    mm: &MmWithUser,
+    range: PageRange,
+    mut f: impl FnMut(PageRange) -> Result,
+) -> Result {
+    let mut next = range.first();
+
+    while next < range.end() {
+        let rest = PageRange::new(next, range.end()).ok_or(EINVAL)?;
+        let piece = {
+            let mmap = mm.mmap_read_lock();
+            let Some(vma) = vma_info::first_in(
+                mm,
+                &mmap,
+                rest.start_byte() as usize,
+                rest.end_byte() as usize,
+            ) else {
+                break;
+            };
+            rest.intersect(home::pages_of(vma))
+                .and_then(|part| part.blocks().next())
+        };
+        let Some(piece) = piece else { break };
+        next = piece.end();
+        f(piece)?;
+    }
+    Ok(())
+}
+
+/// Returns the caller's contexts on a device.
+///
+/// # Errors
+///
+/// `ENODEV` when there are none.
+fn contexts_on(
+    mm: &MmWithUser,
+    device: &Arc<Device>,
+) -> Result<[Option<Arc<Context>>; MAX_CONTEXTS]> {
+    let space = Space::find(mm).ok_or(ENODEV)?;
+    let mut contexts = [const { None }; MAX_CONTEXTS];
+    let map = space.lock_map();
+
+    for (slot, context) in contexts.iter_mut().zip(
+        map.contexts()
+            .filter(|context| Arc::ptr_eq(&context.device, device)),
+    ) {
+        *slot = Some(context.clone());
+    }
+    if contexts.iter().all(Option::is_none) {
+        return Err(ENODEV);
+    }
+    drop(map);
+    Ok(contexts)
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Contexts: a device's view of one address space.
+
+use crate::{
+    device::Device,
+    migrate::Batch,
+    mmu::Pmap,
+    range::PageRange,
+    space::Space, //
+};
+use kernel::{
+    new_condvar,
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        CondVar,
+        Mutex, //
+    }, //
+};
+
+/// The largest number of contexts of one address space: bits in a directory entry.
+pub(crate) const MAX_CONTEXTS: usize = 16;
+
+/// Whether faults may begin, and how many run.
+struct Gate {
+    open: bool,
+    inside: usize,
+    /// Scratch memory of faults that ended.
+    spare: Option<KBox<Batch>>,
+}
+
+/// The page table of one device for one address space; `struct gm_context`.
+#[pin_data]
+pub(crate) struct Context {
+    pub(crate) device: Arc<Device>,
+    pub(crate) space: Arc<Space>,
+    pub(crate) pmap: Pmap,
+    index: usize,
+    #[pin]
+    gate: Mutex<Gate>,
+    #[pin]
+    idle: CondVar,
+}
+
+/// A fault under way: it keeps the context attached, and has scratch memory.
+pub(crate) struct Faulting<'a> {
+    context: &'a Context,
+    batch: Option<KBox<Batch>>,
+}
+
+impl Context {
+    /// Returns the number of the context in its space.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Returns the context's bit in a directory entry.
+    pub(crate) fn bit(&self) -> u16 {
+        1u16.wrapping_shl(self.index as u32)
+    }
+
+    /// Removes the entries of `pages`.
+    pub(crate) fn release(&self, pages: PageRange) {
+        self.pmap
+            .release(pages.start_byte() as usize, pages.len_bytes() as usize);
+    }
+
+    /// Starts dropping cached translations of `pages`.
+    pub(crate) fn flush_start(&self, pages: PageRange) -> Option<u64> {
+        self.pmap
+            .flush_start(pages.start_byte() as usize, pages.len_bytes() as usize)
+    }
+
+    /// Waits for a flush.
+    pub(crate) fn flush_wait(&self, seq: u64) {
+        self.pmap.flush_wait(seq);
+    }
+}
+
+impl Context {
+    /// Attaches a page table of `device` to `space`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when the space has [`MAX_CONTEXTS`] already, `ENODEV` when the device is going
+    /// away, `EAGAIN` when another thread attached at the same time, `ENOMEM`.
+    pub(crate) fn new(space: Arc<Space>, device: Arc<Device>, pmap: Pmap) -> Result<Arc<Self>> {
+        let _entered = device.enter()?;
+        let (for_device, for_space) = (device.clone(), space.clone());
+        // Nothing is allocated under the map lock, so the index is chosen before and checked after.
+        let index = space.lock_map().free_index().ok_or(ENOSPC)?;
+        let this = Arc::pin_init(
+            pin_init!(Self {
+                device: for_device,
+                space: for_space,
+                pmap,
+                index,
+                gate <- new_mutex!(Gate {
+                    open: true,
+                    inside: 0,
+                    spare: None,
+                }, "gmem_context"),
+                idle <- new_condvar!("gmem_context_idle"),
+            }),
+            GFP_KERNEL,
+        )?;
+        {
+            let mut map = space.lock_map();
+            if map.context(index).is_some() {
+                drop(map);
+                this.pmap.destroy();
+                return Err(EAGAIN);
+            }
+            map.set_context(index, Some(this.clone()));
+        }
+        space.hold();
+        device.context_added();
+        Ok(this)
+    }
+
+    /// Begins a fault.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when the context is being detached, `ENOMEM`.
+    pub(crate) fn enter(&self) -> Result<Faulting<'_>> {
+        let spare = {
+            let mut gate = self.gate.lock();
+            if !gate.open {
+                return Err(ENODEV);
+            }
+            gate.inside += 1;
+            gate.spare.take()
+        };
+        let mut faulting = Faulting {
+            context: self,
+            batch: spare,
+        };
+        if faulting.batch.is_none() {
+            faulting.batch = Some(Batch::new()?);
+        }
+        Ok(faulting)
+    }
+
+    /// Ends the context: waits for running faults, then takes everything from the device.
+    ///
+    /// Must not be called inside a fault of the same context.
+    pub(crate) fn detach(&self) {
+        {
+            let mut gate = self.gate.lock();
+            if !gate.open {
+                return;
+            }
+            gate.open = false;
+            while gate.inside > 0 {
+                self.idle.wait(&mut gate);
+            }
+        }
+        let gone = {
+            let mut map = self.space.lock_map();
+            map.invalidate_context(&self.space.directory, self);
+            map.set_context(self.index, None)
+        };
+        drop(gone);
+        // Others may hold on to the context for a moment, but not to what the driver made.
+        self.pmap.destroy();
+        self.device.context_removed();
+        self.space.put();
+    }
+}
+
+impl Faulting<'_> {
+    /// Returns the scratch memory.
+    pub(crate) fn batch(&mut self) -> Result<&mut Batch> {
+        Ok(self.batch.as_mut().ok_or(ENOMEM)?)
+    }
+}
+
+impl Drop for Faulting<'_> {
+    fn drop(&mut self) {
+        let mut gate = self.context.gate.lock();
+        gate.inside -= 1;
+        if gate.spare.is_none() {
+            gate.spare = self.batch.take();
+        }
+        if gate.inside == 0 {
+            self.context.idle.notify_all();
+        }
+    }
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices: what a driver registered, and the list of all of them.
+
+use crate::{
+    evict,
+    memory::Memory,
+    mmu::Mmu,
+    range::PageRange,
+    stats::Stats,
+    sys, //
+};
+use kernel::{
+    bindings,
+    new_condvar,
+    new_mutex,
+    page::PAGE_SHIFT,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        CondVar,
+        Mutex, //
+    }, //
+};
+
+/// The largest number of devices: what fits into a directory entry.
+pub(crate) const MAX_DEVICES: usize = 63;
+
+/// What moves pages of a device: its functions and its counters, without its lifetime.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) id: u32,
+    pub(crate) mmu: Mmu,
+    pub(crate) stats: Arc<Stats>,
+}
+
+/// What a driver says of its device; `struct gm_dev_desc`, checked.
+pub(crate) struct Description {
+    pub(crate) name: CString,
+    pub(crate) mmu: Mmu,
+    pub(crate) caps: u64,
+    pub(crate) reach: PageRange,
+}
+
+/// Whether work may begin, and how much is under way.
+struct Gate {
+    open: bool,
+    inside: usize,
+}
+
+/// One device.
+#[pin_data]
+pub(crate) struct Device {
+    pub(crate) parts: Parts,
+    pub(crate) name: CString,
+    pub(crate) caps: u64,
+    pub(crate) reach: PageRange,
+    #[pin]
+    memory: Mutex<Option<Arc<Memory>>>,
+    #[pin]
+    gate: Mutex<Gate>,
+    #[pin]
+    idle: CondVar,
+    #[pin]
+    contexts: Mutex<usize>,
+}
+
+/// Proof that the device takes part: it cannot be destroyed, nor its memory leave, until the value
+/// is dropped.
+pub(crate) struct Entered<'a>(&'a Device);
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialized by `init()` before any other function of GMEM runs.
+    pub(crate) unsafe(uninit) static DEVICES: Mutex<KVec<Option<Arc<Device>>>> = KVec::new();
+}
+
+impl Device {
+    /// Makes a device and puts it on the list.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there are [`MAX_DEVICES`] already, `ENOMEM`.
+    pub(crate) fn new(desc: Description) -> Result<Arc<Self>> {
+        let stats = Arc::new(Stats::new(), GFP_KERNEL)?;
+        let mut devices = DEVICES.lock();
+        let slot = match devices.iter().position(Option::is_none) {
+            Some(slot) => slot,
+            None if devices.len() < MAX_DEVICES => {
+                devices.push(None, GFP_KERNEL)?;
+                devices.len() - 1
+            }
+            None => return Err(ENOSPC),
+        };
+        let device = Arc::pin_init(
+            pin_init!(Self {
+                parts: Parts {
+                    id: slot as u32 + 1,
+                    mmu: desc.mmu,
+                    stats,
+                },
+                name: desc.name,
+                caps: desc.caps,
+                reach: desc.reach,
+                memory <- new_mutex!(None, "gmem_device"),
+                gate <- new_mutex!(Gate { open: true, inside: 0 }, "gmem_gate"),
+                idle <- new_condvar!("gmem_idle"),
+                contexts <- new_mutex!(0, "gmem_contexts"),
+            }),
+            GFP_KERNEL,
+        )?;
+        if let Some(entry) = devices.get_mut(slot) {
+            *entry = Some(device.clone());
+        }
+        Ok(device)
+    }
+
+    /// Takes the device off the list; its memory has left before.
+    pub(crate) fn unlist(&self) {
+        let mut devices = DEVICES.lock();
+        if let Some(entry) = devices.get_mut(self.parts.id as usize - 1) {
+            // The reference of the caller outlives this one, so nothing is freed under the lock.
+            *entry = None;
+        }
+    }
+
+    /// Returns the node id of the device's memory.
+    pub(crate) fn hnid(&self) -> i32 {
+        sys::nr_node_ids() + self.parts.id as i32 - 1
+    }
+
+    /// Begins work on the device.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when the device is going away.
+    pub(crate) fn enter(&self) -> Result<Entered<'_>> {
+        let mut gate = self.gate.lock();
+        if !gate.open {
+            return Err(ENODEV);
+        }
+        gate.inside += 1;
+        Ok(Entered(self))
+    }
+
+    /// Returns the memory, if any is registered.
+    pub(crate) fn memory(&self) -> Option<Arc<Memory>> {
+        self.memory.lock().clone()
+    }
+
+    /// Adds memory of `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when there is some already; as [`Memory::new`].
+    pub(crate) fn register_memory(&self, size: usize) -> Result {
+        let _inside = self.enter()?;
+        if self.memory().is_some() {
+            return Err(EBUSY);
+        }
+        let new = Memory::new(self.parts.clone(), size)?;
+        let mut memory = self.memory.lock();
+        if memory.is_some() {
+            // A concurrent caller was faster; `new` is dropped after the lock.
+            drop(memory);
+            return Err(EBUSY);
+        }
+        *memory = Some(new);
+        Ok(())
+    }
+
+    /// Takes the memory away after everything in it went home.
+    ///
+    /// New work is refused from the start; when this fails the device works again.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when pages would not leave, `ENOMEM` when the host has no room, `ENODEV` when there
+    /// is no memory.
+    pub(crate) fn unregister_memory(&self) -> Result {
+        {
+            let mut gate = self.gate.lock();
+            if !gate.open {
+                return Err(ENODEV);
+            }
+            gate.open = false;
+            while gate.inside > 0 {
+                self.idle.wait(&mut gate);
+            }
+        }
+        let result = match self.memory() {
+            Some(memory) => evict::everything(&memory),
+            None => Err(ENODEV),
+        };
+        if result.is_ok() {
+            let memory = self.memory.lock().take();
+            // The last user of the pages is gone, so this does not wait.
+            drop(memory);
+        }
+        self.gate.lock().open = true;
+        result
+    }
+
+    /// Counts an attached context.
+    pub(crate) fn context_added(&self) {
+        *self.contexts.lock() += 1;
+    }
+
+    /// Counts a detached context.
+    pub(crate) fn context_removed(&self) {
+        *self.contexts.lock() -= 1;
+    }
+
+
+    /// Returns the counters.
+    pub(crate) fn stats(&self) -> bindings::gm_dev_stats {
+        let stats = &self.parts.stats;
+        let (total, used) = match self.memory() {
+            Some(memory) => (memory.pages(), memory.used()),
+            None => (0, 0),
+        };
+        bindings::gm_dev_stats {
+            mem_total: (total as u64) << PAGE_SHIFT,
+            mem_free: (total.saturating_sub(used) as u64) << PAGE_SHIFT,
+            faults: stats.faults.get(),
+            to_dev: stats.to_dev.get(),
+            from_dev: stats.from_dev.get(),
+            zeroed: stats.zeroed.get(),
+            peer: stats.peer.get(),
+            evicted: stats.evicted.get(),
+            invalidated: stats.invalidated.get(),
+            remote: stats.remote.get(),
+            contexts: *self.contexts.lock() as u64,
+        }
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let mut gate = self.0.gate.lock();
+        gate.inside -= 1;
+        if gate.inside == 0 {
+            self.0.idle.notify_all();
+        }
+    }
+}
+
+/// Returns the memory that the page frame `pfn` belongs to, and which page of it that is.
+///
+/// The caller holds a reference to the page, which keeps the memory.
+pub(crate) fn memory_of(pfn: usize) -> Option<(Arc<Memory>, usize)> {
+    let devices = DEVICES.lock();
+    devices.iter().flatten().find_map(|device| {
+        let memory = device.memory()?;
+        let page = memory.map.page(pfn)?;
+        Some((memory, page))
+    })
+}
+
+/// Returns the device of a node id.
+pub(crate) fn by_hnid(hnid: i32) -> Option<Arc<Device>> {
+    let slot = usize::try_from(hnid.checked_sub(sys::nr_node_ids())?).ok()?;
+    DEVICES.lock().get(slot)?.clone()
+}

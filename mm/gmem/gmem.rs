@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! GMEM: one memory manager for every accelerator.
+//!
+//! # What is where
+//!
+//! - [`exports`]: the C interface for drivers; [`advise`]: hmadvise(2),
+//! - [`device`], [`memory`], [`chunk`]: devices and who has which page of their memory,
+//! - [`space`], [`context`]: mirror address spaces and the devices attached to them,
+//! - [`table`]: the logical page table, a directory of what devices map,
+//! - [`fault`], [`move_in`]: a device needs a page; [`home`]: the CPU does; [`evict`]: a device is
+//!   full; [`migrate`]: what these share,
+//! - [`invalidate`]: the CPU page table changes,
+//! - [`entry`], [`range`], [`block`], [`lru`]: pure logic, which host tests include too,
+//! - [`mmu`], [`sys`]: calls of drivers and of the C shim.
+//!
+//! # Locks
+//!
+//! ```text
+//! sleeping side:  mmap_lock -> block lock (2 MiB, hashed) -> folio lock -> device memory lock
+//! notifier side:  mmap_lock, VMA lock, block lock, i_mmap, anon_vma, fs_reclaim, folio lock
+//!                   -> map lock -> xa_lock of the directory
+//! ```
+//!
+//! - The map lock is the innermost lock that sleeps: under it nothing is allocated, faulted in or
+//!   migrated, and no device memory is taken.
+//! - `migrate_to_ram` comes with the folio locked and takes no block lock. Eviction only tries
+//!   folio locks. Two devices that fault in one block meet at the block lock.
+//! - Under a folio or page-table lock, and with interrupts off, device pages are given back with
+//!   atomics only ([`chunk`]).
+//! - Lists (devices, spaces, watches) have locks of their own, under which nothing else is taken
+//!   but the lock of a device's memory pointer.
+//!
+//! # The life of a page
+//!
+//! ```text
+//!            fault, prefetch: migrate_vma, copy, commit
+//!   host  ------------------------------------------------>  device
+//!         <------------------------------------------------
+//!            CPU fault, prefetch home, eviction, unplug
+//! ```
+//!
+//! The CPU page table says where a page is: a device page is a device-private entry. A device's
+//! page table is filled from a read of the CPU page table that is checked against its sequence
+//! number under the map lock, and emptied by the callback that changes the number.
+
+mod advise;
+mod block;
+mod chunk;
+mod context;
+mod device;
+mod entry;
+mod evict;
+mod exports;
+mod fault;
+mod home;
+mod invalidate;
+mod lru;
+mod memory;
+mod migrate;
+mod mmu;
+mod move_in;
+mod range;
+mod space;
+mod stats;
+mod sys;
+mod table;
+
+/// Prefix of messages.
+const __LOG_PREFIX: &[u8] = b"gmem\0";

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bringing pages home: CPU faults, prefetch to a CPU node, eviction.
+
+use crate::{
+    memory::{
+        owner,
+        Memory, //
+    },
+    migrate::{
+        for_each_piece,
+        memory_of,
+        Piece,
+        Runs, //
+    },
+    range::{
+        PageRange,
+        BLOCK_ORDER, //
+    },
+    sys, //
+};
+use kernel::{
+    mm::{
+        device::{
+            folio::LockedFolio,
+            migrate::{
+                Arrays,
+                Migration,
+                Select,
+                Source, //
+            },
+            pagemap::{
+                Fault,
+                FaultResult, //
+            },
+            PMD_ORDER,
+            PMD_PAGES, //
+        },
+        virt::VmaRef, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A CPU fault on a small device page brings this much with it: 64 KiB.
+const SMALL_ORDER: u32 = 4;
+
+const DEVICE_ONLY: Select = Select {
+    host: false,
+    device: true,
+    huge: true,
+};
+
+/// What a round of bringing pages home achieved.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// Pages that came home.
+    pub(crate) moved: usize,
+    /// Pages for which there was no host memory.
+    pub(crate) no_memory: usize,
+    /// Pages whose copy failed; they are where they were.
+    pub(crate) failed: usize,
+}
+
+/// Brings everything home that the migration collected.
+///
+/// `alloc` gets the order and the index of the page in the range. A huge page for which there is
+/// no huge host page is taken apart when `split` says that the migration can do that.
+pub(crate) fn bring(
+    m: &mut Migration<'_>,
+    split: bool,
+    addr: usize,
+    mut alloc: impl FnMut(u32, usize) -> Result<LockedFolio>,
+) -> Result<Outcome> {
+    let mut out = Outcome::default();
+    let mut huge = None;
+    if m.is_huge(0) {
+        huge = alloc(PMD_ORDER, 0).ok();
+        if huge.is_none() && !split {
+            out.no_memory = PMD_PAGES;
+            return Ok(out);
+        }
+    }
+    let apart = huge.is_none();
+
+    for_each_piece(m, apart, |m, piece| {
+        let folio = match huge.take() {
+            Some(folio) => Ok(folio),
+            None => alloc(0, piece.index),
+        };
+        match folio {
+            Ok(folio) => {
+                // A device may have written the page: what swap has of it is old.
+                folio.mark_dirty();
+                m.set_dst(piece.index, folio);
+            }
+            Err(_) => out.no_memory += piece.pages,
+        }
+    });
+    copy_home(m, apart, &mut out)?;
+
+    // The sources have to be looked up before they are gone.
+    let mut sources = Sources::default();
+    for_each_piece(m, apart, |m, piece| {
+        if m.dst_pfn(piece.index).is_some() {
+            sources.note(piece);
+        }
+    });
+    m.commit();
+    sources.count(m, addr, &mut out);
+    Ok(out)
+}
+
+/// Runs of copies, one device after the other.
+fn copy_home(m: &mut Migration<'_>, apart: bool, out: &mut Outcome) -> Result {
+    let mut runs = Runs::new()?;
+    let mut from: Option<Arc<Memory>> = None;
+    let mut first = 0;
+
+    loop {
+        // Collect what is on one device, beginning at `first`.
+        runs.clear();
+        let mut last = None;
+        let mut next = None;
+        for_each_piece(m, apart, |m, piece| {
+            let (Source::Device { pfn }, Some(dst)) = (piece.source, m.dst_pfn(piece.index)) else {
+                return;
+            };
+            if piece.index < first || next.is_some() {
+                return;
+            }
+            let Some((memory, page)) = memory_of(&mut from, pfn) else {
+                return;
+            };
+            match &last {
+                Some(last) if !Arc::ptr_eq(last, &memory) => {
+                    next = Some(piece.index);
+                    return;
+                }
+                _ => last = Some(memory),
+            }
+            runs.push(
+                (page as u64) << PAGE_SHIFT,
+                (dst as u64) << PAGE_SHIFT,
+                piece.len(),
+            );
+        });
+        let Some(memory) = last else { return Ok(()) };
+        let end = next.unwrap_or(m.len());
+        if memory.parts().mmu.copy_from_dev(runs.as_slice()).is_err() {
+            // The device keeps the pages and the bytes.
+            for_each_piece(m, apart, |m, piece| {
+                if (first..end).contains(&piece.index) && m.take_dst(piece.index).is_some() {
+                    out.failed += piece.pages;
+                }
+            });
+        }
+        match next {
+            Some(index) => first = index,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Which pages of which device are on their way, in runs.
+#[derive(Default)]
+struct Sources {
+    runs: KVec<(Arc<Memory>, usize, usize, usize)>,
+    last: Option<Arc<Memory>>,
+}
+
+impl Sources {
+    fn note(&mut self, piece: Piece) {
+        let Source::Device { pfn } = piece.source else {
+            return;
+        };
+        let Some((memory, _)) = memory_of(&mut self.last, pfn) else {
+            return;
+        };
+        if let Some((same, _, end, _)) = self.runs.last_mut() {
+            if Arc::ptr_eq(same, &memory) && *end == piece.index {
+                *end += piece.pages;
+                return;
+            }
+        }
+        let end = piece.index + piece.pages;
+        // Without memory for a note the pages move uncounted.
+        let _ = self
+            .runs
+            .push((memory, piece.index, end, piece.pages), GFP_KERNEL);
+    }
+
+    fn count(&self, m: &Migration<'_>, addr: usize, out: &mut Outcome) {
+        for (memory, start, end, step) in &self.runs {
+            let mut pages = 0;
+            let mut index = *start;
+            while index < *end {
+                if m.moved(index) {
+                    pages += step;
+                }
+                index += step;
+            }
+            if pages > 0 {
+                let parts = memory.parts();
+                parts.stats.from_dev.add(pages << PAGE_SHIFT);
+                sys::count(sys::Event::ToHost, pages);
+                sys::trace_migrate(parts.id, false, addr + (start << PAGE_SHIFT), pages);
+                out.moved += pages;
+            }
+        }
+    }
+}
+
+/// Brings a page home that the CPU touched, and what surrounds it.
+pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
+    sys::count(sys::Event::CpuFault, 1);
+    let Ok(mut arrays) = Arrays::new(PMD_PAGES) else {
+        return FaultResult::NoMemory;
+    };
+    let vma = fault.vma();
+    let order = if fault.order() >= BLOCK_ORDER {
+        BLOCK_ORDER
+    } else {
+        SMALL_ORDER
+    };
+    let page = (fault.address() >> PAGE_SHIFT) as u64;
+    let Some(range) =
+        PageRange::around(page, order).and_then(|range| range.intersect(pages_of(vma)))
+    else {
+        return FaultResult::Bus;
+    };
+    let bytes = range.start_byte() as usize..range.end_byte() as usize;
+    let select = Select {
+        huge: range.is_block(),
+        ..DEVICE_ONLY
+    };
+    let Ok(mut m) = Migration::from_fault(fault, bytes.clone(), select, owner(), &mut arrays)
+    else {
+        return FaultResult::Bus;
+    };
+    if m.is_empty() {
+        // Somebody else moved it, or is about to: the access is tried again.
+        return FaultResult::Done;
+    }
+    let wanted = (page - range.first()) as usize;
+    let mut starved = false;
+    let outcome = bring(&mut m, true, bytes.start, |order, index| {
+        let folio = LockedFolio::alloc_home(order, vma, bytes.start + (index << PAGE_SHIFT));
+        if order == 0 && index == wanted {
+            starved = folio.is_err();
+        }
+        folio
+    });
+    match outcome {
+        Err(_) => FaultResult::NoMemory,
+        Ok(_) if starved => FaultResult::NoMemory,
+        // The device would not give the bytes. They are safe where they are; a task that is being
+        // killed need not see them any more.
+        Ok(outcome) if outcome.failed > 0 && sys::fatal_signal() => FaultResult::Bus,
+        Ok(_) => FaultResult::Done,
+    }
+}
+
+/// Returns the pages of a VMA.
+pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
+    PageRange::from_bytes(vma.start() as u64, vma.end().wrapping_sub(vma.start()) as u64)
+        .unwrap_or_default()
+}
+
+/// Brings the pages of `range`, which is inside the VMA and inside one block, home.
+///
+/// # Errors
+///
+/// `EFAULT` when a device would not give its bytes, `ENOMEM`, `EBUSY` when pages would not leave.
+pub(crate) fn prefetch(vma: &VmaRef, range: PageRange, arrays: &mut Arrays) -> Result {
+    const ROUNDS: usize = 10;
+    let bytes = range.start_byte() as usize..range.end_byte() as usize;
+    let select = Select {
+        huge: range.is_block(),
+        ..DEVICE_ONLY
+    };
+
+    for _ in 0..ROUNDS {
+        let mut m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
+        if m.is_empty() {
+            return Ok(());
+        }
+        let out = bring(&mut m, true, bytes.start, |order, index| {
+            LockedFolio::alloc_home(order, vma, bytes.start + (index << PAGE_SHIFT))
+        })?;
+        if out.failed > 0 {
+            return Err(EFAULT);
+        }
+        if out.no_memory > 0 {
+            return Err(ENOMEM);
+        }
+    }
+    Err(EBUSY)
+}

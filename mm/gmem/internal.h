@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Between the Rust core and its C shim. */
+#ifndef _MM_GMEM_INTERNAL_H
+#define _MM_GMEM_INTERNAL_H
+
+#include <linux/types.h>
+#include <uapi/linux/gmem.h>
+#include <uapi/linux/mman.h>
+
+struct device;
+struct mm_struct;
+
+/* Where fail_gmem_* can make GMEM fail. */
+enum gmem_fail_site {
+	GMEM_FAIL_ALLOC,
+	GMEM_FAIL_COPY_TO,
+	GMEM_FAIL_COPY_FROM,
+	GMEM_FAIL_COPY_PEER,
+	GMEM_FAIL_RETRY,
+	GMEM_FAIL_SITES,
+};
+
+/* shim.c, called by Rust */
+extern bool gmem_enabled;
+bool gmem_should_fail(enum gmem_fail_site site);
+int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len);
+bool gmem_dma_direct(struct device *dev);
+bool gmem_fatal_signal(void);
+unsigned int gmem_nr_node_ids(void);
+bool gmem_node_has_memory(int nid);
+void gmem_trace_fault(unsigned int dev, unsigned long addr, unsigned long len,
+		      unsigned int access, int ret);
+void gmem_trace_migrate(unsigned int dev, bool to_device, unsigned long addr,
+			unsigned long pages);
+void gmem_trace_invalidate(unsigned long start, unsigned long end,
+			   unsigned int contexts);
+void gmem_trace_evict(unsigned int dev, unsigned long page,
+		      unsigned long pages, int ret);
+void gmem_count(unsigned int event, unsigned long nr);
+
+/* Indexes for gmem_count(), in the order of enum vm_event_item. */
+enum gmem_event {
+	GMEM_EVENT_FAULT,
+	GMEM_EVENT_CPU_FAULT,
+	GMEM_EVENT_INVALIDATE,
+	GMEM_EVENT_TO_DEVICE,
+	GMEM_EVENT_TO_HOST,
+	GMEM_EVENT_ZERO_FILL,
+	GMEM_EVENT_EVICT,
+};
+
+/* gmem.rs, called by the shim */
+int gmem_init(void);
+long gmem_hmadvise(int hnid, unsigned long start, unsigned long len,
+		   int behavior);
+
+#endif /* _MM_GMEM_INTERNAL_H */

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The steps that every migration shares: who the source is, copying it, and giving up a page
+//! whose copy failed.
+
+use crate::{
+    device,
+    memory::Memory,
+    mmu::Mmu,
+    sys::{
+        self,
+        CopyRun,
+        MapRun, //
+    }, //
+};
+use kernel::{
+    mm::device::{
+        hmm::PagePfn,
+        migrate::{
+            Arrays,
+            Migration,
+            Source, //
+        },
+        PMD_PAGES, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Size of a base page, in bytes.
+pub(crate) const PAGE: u64 = 1 << PAGE_SHIFT;
+
+/// Scratch memory for one block.
+pub(crate) struct Batch {
+    pub(crate) arrays: Arrays,
+    pub(crate) pfns: KVec<PagePfn>,
+    pub(crate) maps: KVec<MapRun>,
+    pub(crate) runs: Runs,
+}
+
+impl Batch {
+    /// Makes scratch memory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<KBox<Self>> {
+        Ok(KBox::new(
+            Self {
+                arrays: Arrays::new(PMD_PAGES)?,
+                pfns: KVec::from_elem(PagePfn::PEEK, PMD_PAGES, GFP_KERNEL)?,
+                maps: KVec::with_capacity(PMD_PAGES, GFP_KERNEL)?,
+                runs: Runs::new()?,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+}
+
+/// A list of copies, as long as it has to be at most.
+pub(crate) struct Runs(KVec<CopyRun>);
+
+impl Runs {
+    /// Makes an empty list.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(KVec::with_capacity(PMD_PAGES, GFP_KERNEL)?))
+    }
+
+    /// Empties the list.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds a copy; one that continues the last one makes it longer.
+    ///
+    /// A list holds at most one element a page of a block, which is its capacity.
+    pub(crate) fn push(&mut self, dev_addr: u64, other: u64, len: u64) {
+        if let Some(last) = self.0.last_mut() {
+            if last.dev_addr.wrapping_add(last.len) == dev_addr
+                && last.other.wrapping_add(last.len) == other
+            {
+                last.len = last.len.wrapping_add(len);
+                return;
+            }
+        }
+        let full = self.0.push_within_capacity(CopyRun {
+            dev_addr,
+            other,
+            len,
+        });
+        debug_assert!(full.is_ok());
+    }
+
+    /// Returns the copies.
+    pub(crate) fn as_slice(&self) -> &[CopyRun] {
+        &self.0
+    }
+}
+
+/// One page of a migration, or one huge page.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    pub(crate) index: usize,
+    pub(crate) source: Source,
+    /// In base pages.
+    pub(crate) pages: usize,
+}
+
+impl Piece {
+    /// Returns the length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        (self.pages as u64) << PAGE_SHIFT
+    }
+}
+
+/// Returns the piece at `index`; `split` takes huge sources apart.
+pub(crate) fn piece(m: &Migration<'_>, index: usize, split: bool) -> Piece {
+    let head = Piece {
+        index,
+        source: m.source(index),
+        pages: 1,
+    };
+    // A huge source has one element; the ones behind it are empty.
+    if !split {
+        let pages = if m.is_huge(index) { PMD_PAGES } else { 1 };
+        return Piece { pages, ..head };
+    }
+    if index == 0 || !m.is_huge(0) {
+        return head;
+    }
+    let source = match m.source(0) {
+        Source::Host { pfn } => Source::Host {
+            pfn: pfn.wrapping_add(index),
+        },
+        Source::Device { pfn } => Source::Device {
+            pfn: pfn.wrapping_add(index),
+        },
+        other => other,
+    };
+    Piece { source, ..head }
+}
+
+/// Calls `f` with every piece of the migration.
+pub(crate) fn for_each_piece(
+    m: &mut Migration<'_>,
+    split: bool,
+    mut f: impl FnMut(&mut Migration<'_>, Piece),
+) {
+    let mut index = 0;
+    while index < m.len() {
+        let piece = piece(m, index, split);
+        index = index.saturating_add(piece.pages);
+        if piece.source != Source::Unselected {
+            f(m, piece);
+        }
+    }
+}
+
+/// Returns the memory of a device page, asking the list of devices only when it is not `last`.
+pub(crate) fn memory_of(
+    last: &mut Option<Arc<Memory>>,
+    pfn: usize,
+) -> Option<(Arc<Memory>, usize)> {
+    if let Some(memory) = last {
+        if let Some(page) = memory.map.page(pfn) {
+            return Some((memory.clone(), page));
+        }
+    }
+    let (memory, page) = device::memory_of(pfn)?;
+    *last = Some(memory.clone());
+    Some((memory, page))
+}
+
+/// Copies from the memory of device `src` to that of `dst`, directly or through a host page.
+pub(crate) fn copy_peer(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
+    match dst.copy_peer(src, core::slice::from_ref(run)) {
+        Err(e) if e == sys::eopnotsupp() => bounce(dst, src, run),
+        result => result,
+    }
+}
+
+fn bounce(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
+    let page = kernel::mm::device::folio::LockedFolio::alloc_evict(0)?;
+    let host = (page.pfn() as u64) << PAGE_SHIFT;
+    let mut done = 0;
+
+    while done < run.len {
+        src.copy_from_dev(&[CopyRun {
+            dev_addr: run.other.wrapping_add(done),
+            other: host,
+            len: PAGE,
+        }])?;
+        dst.copy_to_dev(&[CopyRun {
+            dev_addr: run.dev_addr.wrapping_add(done),
+            other: host,
+            len: PAGE,
+        }])?;
+        done = done.wrapping_add(PAGE);
+    }
+    Ok(())
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Calls of a driver's `gm_mmu` functions.
+//!
+//! The one place that reaches into a driver. A function that is optional and absent is answered
+//! here, so that no caller asks for it.
+
+use crate::sys;
+use kernel::{
+    bindings::{
+        self,
+        gm_copy,
+        gm_map, //
+    },
+    error::to_result,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Full, //
+    }, //
+};
+use core::ptr::NonNull;
+
+/// The functions of one device and the driver's pointer that goes with them.
+///
+/// # Invariants
+///
+/// `ops` is valid and complete in what is not optional for as long as the value lives: the
+/// driver's module is pinned and keeps the table until `gm_dev_destroy()` returned.
+#[derive(Clone, Copy)]
+pub(crate) struct Mmu {
+    ops: NonNull<bindings::gm_mmu>,
+    data: *mut c_void,
+    owner: *mut bindings::module,
+}
+
+// SAFETY: The functions may be called from any thread; `data` is only passed through.
+unsafe impl Send for Mmu {}
+// SAFETY: As above.
+unsafe impl Sync for Mmu {}
+
+/// A page table of a device.
+///
+/// # Invariants
+///
+/// `handle` was made by `pmap_create()` of `mmu` and lives until [`Pmap::destroy`].
+pub(crate) struct Pmap {
+    mmu: Mmu,
+    handle: *mut c_void,
+    live: Atomic<bool>,
+}
+
+// SAFETY: The functions may be called from any thread; the handle is only passed through.
+unsafe impl Send for Pmap {}
+// SAFETY: As above.
+unsafe impl Sync for Pmap {}
+
+/// Calls a data function and waits for its fence.
+macro_rules! data_call {
+    ($self:ident, $func:ident, $site:expr, $runs:expr $(, $arg:expr)*) => {{
+        let runs: &[gm_copy] = $runs;
+        if runs.is_empty() {
+            return Ok(());
+        }
+        if sys::should_fail($site) {
+            return Err(EIO);
+        }
+        let nr = u32::try_from(runs.len())?;
+        let mut fence = 0;
+        // SAFETY: By the type invariants; the runs live across the call.
+        match unsafe { $self.ops.as_ref() }.$func {
+            Some(f) => {
+                // SAFETY: As above.
+                to_result(unsafe { f($self.data, $($arg,)* runs.as_ptr(), nr, &mut fence) })?
+            }
+            None => return Err(sys::eopnotsupp()),
+        }
+        $self.fence_wait(fence)
+    }};
+}
+
+impl Mmu {
+    /// Takes over a table.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when a function that is not optional is missing, or half of a pair.
+    ///
+    /// # Safety
+    ///
+    /// `ops` is NULL or valid for as long as the result and its copies are used.
+    pub(crate) unsafe fn new(
+        ops: *const bindings::gm_mmu,
+        data: *mut c_void,
+        owner: *mut bindings::module,
+    ) -> Result<Self> {
+        let ops = NonNull::new(ops.cast_mut()).ok_or(EINVAL)?;
+        // SAFETY: By the safety requirements.
+        let table = unsafe { ops.as_ref() };
+        let complete = table.pmap_create.is_some()
+            && table.pmap_destroy.is_some()
+            && table.pmap_prepare.is_some()
+            && table.pmap_enter.is_some()
+            && table.pmap_release.is_some()
+            && table.tlb_invl.is_some()
+            && table.prepare_page.is_some()
+            && table.copy_to_dev.is_some()
+            && table.copy_from_dev.is_some()
+            && table.fence_wait.is_some();
+        let paired = table.tlb_invl_start.is_some() == table.tlb_invl_wait.is_some()
+            && table.alloc_page.is_some() == table.free_page.is_some()
+            && table.peer_va_alloc_fixed.is_some() == table.peer_va_free.is_some();
+
+        if complete && paired {
+            // INVARIANT: Checked above.
+            Ok(Self { ops, data, owner })
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    fn fence_wait(&self, fence: u64) -> Result {
+        if fence == 0 {
+            return Ok(());
+        }
+        // SAFETY: By the type invariants.
+        match unsafe { self.ops.as_ref() }.fence_wait {
+            // SAFETY: As above.
+            Some(f) => to_result(unsafe { f(self.data, fence) }),
+            None => Err(EINVAL),
+        }
+    }
+
+    /// Fills device memory with zeroes.
+    pub(crate) fn zero(&self, runs: &[gm_copy]) -> Result {
+        data_call!(self, prepare_page, sys::Site::CopyTo, runs)
+    }
+
+    /// Copies host memory to device memory.
+    pub(crate) fn copy_to_dev(&self, runs: &[gm_copy]) -> Result {
+        data_call!(self, copy_to_dev, sys::Site::CopyTo, runs)
+    }
+
+    /// Copies device memory to host memory.
+    pub(crate) fn copy_from_dev(&self, runs: &[gm_copy]) -> Result {
+        data_call!(self, copy_from_dev, sys::Site::CopyFrom, runs)
+    }
+
+    /// Copies from the memory of `src`.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` when the two devices have no way to each other.
+    pub(crate) fn copy_peer(&self, src: &Mmu, runs: &[gm_copy]) -> Result {
+        if self.ops != src.ops {
+            return Err(sys::eopnotsupp());
+        }
+        data_call!(self, copy_peer, sys::Site::CopyPeer, runs, src.data)
+    }
+
+    /// Makes an empty page table.
+    ///
+    /// # Safety
+    ///
+    /// `file_data` is what the driver's `pmap_create()` expects.
+    pub(crate) unsafe fn pmap_create(&self, file_data: *mut c_void) -> Result<Pmap> {
+        let mut handle = core::ptr::null_mut();
+        // SAFETY: By the type invariants.
+        let create = unsafe { self.ops.as_ref() }.pmap_create.ok_or(EINVAL)?;
+        // SAFETY: The driver calls us, so its module is there. A page table keeps it.
+        if !unsafe { bindings::try_module_get(self.owner) } {
+            return Err(ENODEV);
+        }
+        // SAFETY: As above, and by the safety requirements.
+        if let Err(e) = to_result(unsafe { create(self.data, file_data, &mut handle) }) {
+            // SAFETY: Taken above.
+            unsafe { bindings::module_put(self.owner) };
+            return Err(e);
+        }
+        // INVARIANT: Just made.
+        Ok(Pmap {
+            mmu: *self,
+            handle,
+            live: Atomic::new(true),
+        })
+    }
+}
+
+impl Pmap {
+    fn ops(&self) -> &bindings::gm_mmu {
+        // SAFETY: By the type invariants of `Mmu`.
+        unsafe { self.mmu.ops.as_ref() }
+    }
+
+    /// Builds the page-table pages for a range, in bytes.
+    pub(crate) fn prepare(&self, va: usize, len: usize) -> Result {
+        match self.ops().pmap_prepare {
+            // SAFETY: By the type invariants.
+            Some(f) => to_result(unsafe { f(self.handle, va as u64, len as u64) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Installs runs of pages.
+    pub(crate) fn enter(&self, maps: &[gm_map]) -> Result {
+        match self.ops().pmap_enter {
+            // SAFETY: By the type invariants.
+            Some(f) => to_result(unsafe {
+                f(self.handle, maps.as_ptr(), u32::try_from(maps.len())?)
+            }),
+            None => Err(EINVAL),
+        }
+    }
+
+    /// Removes the entries of a range, in bytes.
+    pub(crate) fn release(&self, va: usize, len: usize) {
+        if let Some(f) = self.ops().pmap_release {
+            // SAFETY: By the type invariants.
+            unsafe { f(self.handle, va as u64, len as u64) };
+        }
+    }
+
+    /// Starts dropping cached translations of a range; [`Self::flush_wait`] finishes.
+    ///
+    /// Returns the cookie, or [`None`] when the device only has a flush that waits, which is then
+    /// done.
+    pub(crate) fn flush_start(&self, va: usize, len: usize) -> Option<u64> {
+        let range = bindings::gm_range {
+            va: va as u64,
+            len: len as u64,
+        };
+        let mut seq = 0;
+        match self.ops().tlb_invl_start {
+            // SAFETY: By the type invariants.
+            Some(f) => unsafe {
+                f(self.handle, &range, 1, &mut seq);
+                Some(seq)
+            },
+            None => {
+                if let Some(f) = self.ops().tlb_invl {
+                    // SAFETY: By the type invariants.
+                    unsafe { f(self.handle, range.va, range.len) };
+                }
+                None
+            }
+        }
+    }
+
+    /// Waits until a flush is done.
+    pub(crate) fn flush_wait(&self, seq: u64) {
+        if let Some(f) = self.ops().tlb_invl_wait {
+            // SAFETY: By the type invariants.
+            unsafe { f(self.handle, seq) };
+        }
+    }
+
+    /// Gives the page table back to the driver; nothing may be called on it afterwards.
+    ///
+    /// The owner calls this when no fault runs any more and no notifier can find the page table.
+    pub(crate) fn destroy(&self) {
+        if !self.live.xchg(false, Full) {
+            return;
+        }
+        if let Some(f) = self.ops().pmap_destroy {
+            // SAFETY: By the type invariants; `live` lets this happen once.
+            unsafe { f(self.handle) };
+        }
+        // SAFETY: Taken when the page table was made.
+        unsafe { bindings::module_put(self.mmu.owner) };
+    }
+}
+
+impl Drop for Pmap {
+    fn drop(&mut self) {
+        self.destroy();
+    }
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Moving pages to a device.
+
+use crate::{
+    evict,
+    memory::{
+        owner,
+        Memory,
+        Run, //
+    },
+    migrate::{
+        copy_peer,
+        for_each_piece,
+        memory_of,
+        Batch,
+        Piece,
+        Runs,
+        PAGE, //
+    },
+    range::PageRange,
+    sys, //
+};
+use kernel::{
+    mm::{
+        device::{
+            migrate::{
+                Migration,
+                Select,
+                Source, //
+            },
+            vma as vma_info,
+            PMD_PAGES, //
+        },
+        virt::VmaRef, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Pages are taken from the device in runs of this many where no whole chunk can be had: 64 KiB.
+const RUN_PAGES: usize = 16;
+
+/// What is to move.
+pub(crate) struct Job<'a> {
+    pub(crate) memory: &'a Arc<Memory>,
+    pub(crate) vma: &'a VmaRef,
+    /// Inside the VMA and inside one block.
+    pub(crate) range: PageRange,
+    /// Leave pages alone that the CPU may not write: the caller wants to write, and would only
+    /// have to bring them back to break COW.
+    pub(crate) exclusive_only: bool,
+}
+
+/// Device memory for a range, taken before any page is touched.
+struct Destination {
+    runs: KVec<Run>,
+    step: usize,
+}
+
+impl Destination {
+    /// Takes room for `pages` pages; a whole block comes as one chunk when there is one.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` or `ENOMEM` when there is no room for a single page.
+    fn take(memory: &Arc<Memory>, pages: usize) -> Result<Self> {
+        let mut runs = KVec::new();
+        if pages == PMD_PAGES {
+            if let Ok(run) = evict::take(memory, PMD_PAGES) {
+                runs.push(run, GFP_KERNEL)?;
+                return Ok(Self {
+                    runs,
+                    step: PMD_PAGES,
+                });
+            }
+        }
+        let step = if pages == 1 { 1 } else { RUN_PAGES };
+        let mut covered = 0;
+        while covered < pages {
+            match evict::take(memory, step) {
+                Ok(run) => runs.push(run, GFP_KERNEL)?,
+                Err(_) if covered > 0 => break,
+                Err(e) => return Err(e),
+            }
+            covered += step;
+        }
+        Ok(Self { runs, step })
+    }
+
+    fn whole(&mut self) -> Option<&mut Run> {
+        self.runs.first_mut().filter(|run| run.len() == PMD_PAGES)
+    }
+
+    fn run(&mut self, index: usize) -> Option<(&mut Run, usize)> {
+        let step = self.step.max(1);
+        Some((self.runs.get_mut(index / step)?, index % step))
+    }
+}
+
+/// Moves what can be moved of the range; pages that are there already stay.
+///
+/// # Errors
+///
+/// `ENOSPC` when the device has no room, `ENOMEM` when the host has none, `EIO` when a copy failed;
+/// `EINVAL` for a VMA whose pages cannot move.
+pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result {
+    let pages = job.range.count() as usize;
+    let mut dst = Destination::take(job.memory, pages)?;
+    let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
+    let select = Select {
+        host: true,
+        device: true,
+        huge: job.range.is_block(),
+    };
+    let mut m = Migration::from_vma(job.vma, bytes, select, owner(), &mut batch.arrays)?;
+    if m.is_empty() {
+        return Ok(());
+    }
+    let apart = !place(job, &mut m, &mut dst);
+    let result = copy(job, &mut m, apart, &mut batch.runs);
+    let counts = Counts::of(job, &mut m, apart);
+    m.commit();
+    counts.report(job, &m);
+    result
+}
+
+/// Says for each page where it goes. Returns whether a huge page goes in one piece.
+fn place(job: &Job<'_>, m: &mut Migration<'_>, dst: &mut Destination) -> bool {
+    if m.is_huge(0) && wanted(job, m, 0) {
+        let huge_ok = m.source(0) != Source::Hole || vma_info::thp_allowed(job.vma);
+        let folio = dst.whole().filter(|_| huge_ok).and_then(Run::huge_folio);
+        if let Some(folio) = folio {
+            m.set_dst(0, folio);
+            return true;
+        }
+    }
+    // A huge source without a huge destination is taken apart by the migration.
+    let apart = m.is_huge(0);
+    for_each_piece(m, apart, |m, piece| {
+        if !wanted(job, m, if apart { 0 } else { piece.index }) {
+            return;
+        }
+        let folio = dst
+            .run(piece.index)
+            .and_then(|(run, offset)| run.folio(offset));
+        if let Some(folio) = folio {
+            m.set_dst(piece.index, folio);
+        }
+    });
+    false
+}
+
+/// Decides whether a collected page is to move.
+fn wanted(job: &Job<'_>, m: &Migration<'_>, index: usize) -> bool {
+    match m.source(index) {
+        Source::Unselected => false,
+        Source::Hole => true,
+        // A merged page would have to be taken apart at the first write.
+        Source::Host { .. } => !m.is_ksm(index) && (m.is_writable(index) || !job.exclusive_only),
+        Source::Device { pfn } => {
+            job.memory.map.page(pfn).is_none() && (m.is_writable(index) || !job.exclusive_only)
+        }
+    }
+}
+
+/// Fills the destinations; a page whose copy fails loses its destination.
+fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> Result {
+    let mmu = job.memory.parts().mmu;
+    let mut result = Ok(());
+    let memory = &job.memory.map;
+
+    // Zeroes, then host pages: one call of the driver each.
+    for holes in [true, false] {
+        runs.clear();
+        for_each_piece(m, apart, |m, piece| {
+            let Some(page) = m.dst_pfn(piece.index).and_then(|pfn| memory.page(pfn)) else {
+                return;
+            };
+            let to = (page as u64) << PAGE_SHIFT;
+            match piece.source {
+                // The other side of a zero-fill follows the device side, so that runs join.
+                Source::Hole if holes => runs.push(to, to, piece.len()),
+                Source::Host { pfn } if !holes => {
+                    runs.push(to, (pfn as u64) << PAGE_SHIFT, piece.len());
+                }
+                _ => {}
+            }
+        });
+        let done = if holes {
+            mmu.zero(runs.as_slice())
+        } else {
+            mmu.copy_to_dev(runs.as_slice())
+        };
+        if done.is_err() {
+            result = Err(EIO);
+            for_each_piece(m, apart, |m, piece| {
+                if matches!(piece.source, Source::Hole) == holes
+                    && !matches!(piece.source, Source::Device { .. })
+                {
+                    drop(m.take_dst(piece.index));
+                }
+            });
+        }
+    }
+
+    // Pages of other devices, one by one: they are few or huge.
+    let mut last = None;
+    for_each_piece(m, apart, |m, piece| {
+        let Source::Device { pfn } = piece.source else {
+            return;
+        };
+        let Some(to) = m.dst_pfn(piece.index).and_then(|pfn| memory.page(pfn)) else {
+            return;
+        };
+        let done = memory_of(&mut last, pfn)
+            .ok_or(EIO)
+            .and_then(|(src, page)| {
+                let run = sys::CopyRun {
+                    dev_addr: (to as u64) << PAGE_SHIFT,
+                    other: (page as u64) << PAGE_SHIFT,
+                    len: piece.len(),
+                };
+                copy_peer(&mmu, &src.parts().mmu, &run)?;
+                src.parts().stats.from_dev.add(piece.len() as usize);
+                Ok(())
+            });
+        if done.is_err() {
+            result = Err(EIO);
+            drop(m.take_dst(piece.index));
+        }
+    });
+    result
+}
+
+/// Pages on their way, counted before the sources are gone and reported when they moved.
+struct Counts {
+    holes: PieceSet,
+    host: PieceSet,
+    peer: PieceSet,
+}
+
+/// One bit a page of the block.
+#[derive(Default)]
+struct PieceSet {
+    bits: [u64; PMD_PAGES / 64],
+    step: usize,
+}
+
+impl PieceSet {
+    fn add(&mut self, piece: Piece) {
+        self.step = piece.pages;
+        if let Some(word) = self.bits.get_mut(piece.index / 64) {
+            *word |= 1 << (piece.index % 64);
+        }
+    }
+
+    fn moved(&self, m: &Migration<'_>) -> usize {
+        let mut pages = 0;
+        for (i, word) in self.bits.iter().enumerate() {
+            let mut word = *word;
+            while word != 0 {
+                let index = (i << 6) + word.trailing_zeros() as usize;
+                word &= word - 1;
+                if m.moved(index) {
+                    pages += self.step;
+                }
+            }
+        }
+        pages
+    }
+}
+
+impl Counts {
+    fn of(_job: &Job<'_>, m: &mut Migration<'_>, apart: bool) -> Self {
+        let mut counts = Self {
+            holes: PieceSet::default(),
+            host: PieceSet::default(),
+            peer: PieceSet::default(),
+        };
+        for_each_piece(m, apart, |m, piece| {
+            if m.dst_pfn(piece.index).is_none() {
+                return;
+            }
+            match piece.source {
+                Source::Hole => counts.holes.add(piece),
+                Source::Host { .. } => counts.host.add(piece),
+                Source::Device { .. } => counts.peer.add(piece),
+                Source::Unselected => {}
+            }
+        });
+        counts
+    }
+
+    fn report(&self, job: &Job<'_>, m: &Migration<'_>) {
+        let parts = job.memory.parts();
+        let (holes, host, peer) = (self.holes.moved(m), self.host.moved(m), self.peer.moved(m));
+
+        parts.stats.zeroed.add(holes << PAGE_SHIFT);
+        parts.stats.to_dev.add((host + peer) << PAGE_SHIFT);
+        parts.stats.peer.add(peer << PAGE_SHIFT);
+        sys::count(sys::Event::ZeroFill, holes);
+        sys::count(sys::Event::ToDevice, host + peer);
+        if holes + host + peer > 0 {
+            let addr = job.range.start_byte() as usize;
+            sys::trace_migrate(parts.id, true, addr, holes + host + peer);
+        }
+    }
+}
+
+const _: () = assert!(PAGE == 1 << PAGE_SHIFT);

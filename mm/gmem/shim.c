@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The C side of GMEM: what Rust cannot express - the system call, the exports,
+ * the boot parameter, trace points and fault injection - and nothing else.
+ */
+#define pr_fmt(fmt) "gmem: " fmt
+
+#include <linux/dma-direct.h>
+#include <linux/dma-mapping.h>
+#include <linux/export.h>
+#include <linux/fault-inject.h>
+#include <linux/gmem.h>
+#include <linux/hugetlb.h>
+#include <linux/init.h>
+#include <linux/kstrtox.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/nodemask.h>
+#include <linux/sched/signal.h>
+#include <linux/syscalls.h>
+#include <linux/vmstat.h>
+
+#include "internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/gmem.h>
+
+bool gmem_enabled __ro_after_init = true;
+
+static int __init gmem_setup(char *arg)
+{
+	return kstrtobool(arg, &gmem_enabled);
+}
+early_param("gmem", gmem_setup);
+
+static int __init gmem_start(void)
+{
+	return gmem_enabled ? gmem_init() : 0;
+}
+subsys_initcall(gmem_start);
+
+/**
+ * gmem_mmap_flags - check MAP_PEER_SHARED and translate it
+ * @file: the file to be mapped, or NULL
+ * @flags: MAP_* flags with %MAP_PEER_SHARED
+ * @vm_flags: VM_* flags, to be added to
+ *
+ * Files other than the shared anonymous one are mapped as if the flag was not
+ * given.
+ *
+ * Return: 0, or -EINVAL together with MAP_HUGETLB.
+ */
+int gmem_mmap_flags(struct file *file, unsigned long flags,
+		    unsigned long *vm_flags)
+{
+	if (!gmem_enabled)
+		return 0;
+	if (flags & MAP_HUGETLB)
+		return -EINVAL;
+	if (!file)
+		*vm_flags |= VM_PEER_SHARED;
+	return 0;
+}
+
+SYSCALL_DEFINE4(hmadvise, int, hnid, unsigned long, start, size_t, len,
+		int, behavior)
+{
+	if (!gmem_enabled)
+		return -EOPNOTSUPP;
+	return gmem_hmadvise(hnid, untagged_addr(start), len, behavior);
+}
+
+/* The range was checked to be page aligned and peer-shared. */
+int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len)
+{
+	return do_madvise(mm, start, len, MADV_DONTNEED);
+}
+
+/*
+ * Host pages reach the device under addresses that need no unmapping: an
+ * emulated device has no DMA mask and gets physical addresses, a real one must
+ * be mapped directly.
+ */
+bool gmem_dma_direct(struct device *dev)
+{
+	if (!dev || !dev->dma_mask)
+		return true;
+	return !dma_need_unmap(dev) && !device_iommu_mapped(dev) &&
+	       dma_get_mask(dev) >= dma_get_required_mask(dev) &&
+	       phys_to_dma(dev, 0) == 0;
+}
+
+bool gmem_fatal_signal(void)
+{
+	return fatal_signal_pending(current);
+}
+
+unsigned int gmem_nr_node_ids(void)
+{
+	return nr_node_ids;
+}
+
+bool gmem_node_has_memory(int nid)
+{
+	return nid >= 0 && nid < MAX_NUMNODES && node_state(nid, N_MEMORY);
+}
+
+void gmem_count(unsigned int event, unsigned long nr)
+{
+	if (event <= GMEM_EVENT_EVICT)
+		count_vm_events(GMEM_FAULT + event, nr);
+}
+
+void gmem_trace_fault(unsigned int dev, unsigned long addr, unsigned long len,
+		      unsigned int access, int ret)
+{
+	trace_fault(dev, addr, len, access, ret);
+}
+
+void gmem_trace_migrate(unsigned int dev, bool to_device, unsigned long addr,
+			unsigned long pages)
+{
+	trace_migrate(dev, to_device, addr, pages);
+}
+
+void gmem_trace_invalidate(unsigned long start, unsigned long end,
+			   unsigned int contexts)
+{
+	trace_invalidate(start, end, contexts);
+}
+
+void gmem_trace_evict(unsigned int dev, unsigned long page,
+		      unsigned long pages, int ret)
+{
+	trace_evict(dev, page, pages, ret);
+}
+
+#ifdef CONFIG_GMEM_FAULT_INJECTION
+static struct fault_attr fail_sites[GMEM_FAIL_SITES] = {
+	[0 ... GMEM_FAIL_SITES - 1] = FAULT_ATTR_INITIALIZER,
+};
+
+bool gmem_should_fail(enum gmem_fail_site site)
+{
+	return site < GMEM_FAIL_SITES && should_fail(&fail_sites[site], 1);
+}
+
+static int __init gmem_fail_debugfs(void)
+{
+	static const char * const names[GMEM_FAIL_SITES] = {
+		[GMEM_FAIL_ALLOC]	= "fail_gmem_alloc",
+		[GMEM_FAIL_COPY_TO]	= "fail_gmem_copy_to",
+		[GMEM_FAIL_COPY_FROM]	= "fail_gmem_copy_from",
+		[GMEM_FAIL_COPY_PEER]	= "fail_gmem_copy_peer",
+		[GMEM_FAIL_RETRY]	= "fail_gmem_retry",
+	};
+	int i;
+
+	for (i = 0; i < GMEM_FAIL_SITES; i++)
+		fault_create_debugfs_attr(names[i], NULL, &fail_sites[i]);
+	return 0;
+}
+late_initcall(gmem_fail_debugfs);
+#else
+bool gmem_should_fail(enum gmem_fail_site site)
+{
+	return false;
+}
+#endif
+
+/* Defined in Rust; an export can only be written in C. */
+EXPORT_SYMBOL_GPL(gm_dev_create);
+EXPORT_SYMBOL_GPL(gm_dev_destroy);
+EXPORT_SYMBOL_GPL(gm_dev_register_physmem);
+EXPORT_SYMBOL_GPL(gm_dev_unregister_physmem);
+EXPORT_SYMBOL_GPL(gm_dev_hnid);
+EXPORT_SYMBOL_GPL(gm_dev_get_stats);
+EXPORT_SYMBOL_GPL(gm_as_get_current);
+EXPORT_SYMBOL_GPL(gm_as_put);
+EXPORT_SYMBOL_GPL(gm_as_attach);
+EXPORT_SYMBOL_GPL(gm_as_detach);
+EXPORT_SYMBOL_GPL(gm_dev_fault);

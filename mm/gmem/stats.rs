@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters of one device.
+
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
+
+/// One counter.
+pub(crate) struct Counter(Atomic<u64>);
+
+impl Counter {
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Adds `n`.
+    pub(crate) fn add(&self, n: usize) {
+        self.0.add(n as u64, Relaxed);
+    }
+
+    /// Reads the counter.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What one device did, in bytes where it is not events; see `struct gm_dev_stats`.
+pub(crate) struct Stats {
+    pub(crate) faults: Counter,
+    pub(crate) to_dev: Counter,
+    pub(crate) from_dev: Counter,
+    pub(crate) zeroed: Counter,
+    pub(crate) peer: Counter,
+    pub(crate) evicted: Counter,
+    pub(crate) invalidated: Counter,
+    pub(crate) remote: Counter,
+}
+
+impl Stats {
+    /// All zero.
+    pub(crate) const fn new() -> Self {
+        Self {
+            faults: Counter::new(),
+            to_dev: Counter::new(),
+            from_dev: Counter::new(),
+            zeroed: Counter::new(),
+            peer: Counter::new(),
+            evicted: Counter::new(),
+            invalidated: Counter::new(),
+            remote: Counter::new(),
+        }
+    }
+}

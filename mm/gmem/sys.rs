@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe names for the functions of the C shim.
+
+use kernel::{
+    bindings,
+    error::to_result,
+    mm::MmWithUser,
+    prelude::*, //
+};
+
+pub(crate) use bindings::gm_copy as CopyRun;
+pub(crate) use bindings::gm_map as MapRun;
+
+/// The error of what a device or a kernel does not offer.
+pub(crate) fn eopnotsupp() -> Error {
+    Error::from_errno(-(bindings::EOPNOTSUPP as i32))
+}
+
+/// Where fault injection can strike.
+#[derive(Clone, Copy)]
+pub(crate) enum Site {
+    /// An allocation of device memory.
+    Alloc,
+    /// A copy, or zero-fill, to the device.
+    CopyTo,
+    /// A copy from the device.
+    CopyFrom,
+    /// A copy between devices.
+    CopyPeer,
+    /// The check of a page-table read.
+    Retry,
+}
+
+/// Returns whether fault injection wants `site` to fail now.
+pub(crate) fn should_fail(site: Site) -> bool {
+    let site = match site {
+        Site::Alloc => bindings::gmem_fail_site_GMEM_FAIL_ALLOC,
+        Site::CopyTo => bindings::gmem_fail_site_GMEM_FAIL_COPY_TO,
+        Site::CopyFrom => bindings::gmem_fail_site_GMEM_FAIL_COPY_FROM,
+        Site::CopyPeer => bindings::gmem_fail_site_GMEM_FAIL_COPY_PEER,
+        Site::Retry => bindings::gmem_fail_site_GMEM_FAIL_RETRY,
+    };
+    // SAFETY: A plain call.
+    unsafe { bindings::gmem_should_fail(site) }
+}
+
+/// What `/proc/vmstat` counts.
+#[derive(Clone, Copy)]
+pub(crate) enum Event {
+    /// A device fault that did work.
+    Fault,
+    /// A CPU fault on a device page.
+    CpuFault,
+    /// An invalidation that removed an entry.
+    Invalidate,
+    /// Pages that moved to a device.
+    ToDevice,
+    /// Pages that came home.
+    ToHost,
+    /// Pages zero-filled on a device.
+    ZeroFill,
+    /// Pages that came home to make room.
+    Evict,
+}
+
+/// Counts `nr` of `event`.
+pub(crate) fn count(event: Event, nr: usize) {
+    let event = match event {
+        Event::Fault => bindings::gmem_event_GMEM_EVENT_FAULT,
+        Event::CpuFault => bindings::gmem_event_GMEM_EVENT_CPU_FAULT,
+        Event::Invalidate => bindings::gmem_event_GMEM_EVENT_INVALIDATE,
+        Event::ToDevice => bindings::gmem_event_GMEM_EVENT_TO_DEVICE,
+        Event::ToHost => bindings::gmem_event_GMEM_EVENT_TO_HOST,
+        Event::ZeroFill => bindings::gmem_event_GMEM_EVENT_ZERO_FILL,
+        Event::Evict => bindings::gmem_event_GMEM_EVENT_EVICT,
+    };
+    if nr > 0 {
+        // SAFETY: A plain call.
+        unsafe { bindings::gmem_count(event, nr) };
+    }
+}
+
+/// Throws away the contents of a page-aligned range, in bytes.
+pub(crate) fn dontneed(mm: &MmWithUser, start: usize, len: usize) -> Result {
+    // SAFETY: `mm` is alive; mmap_lock is not held, or the guard's lifetime would tell.
+    to_result(unsafe { bindings::gmem_dontneed(mm.as_raw(), start, len) })
+}
+
+/// Returns whether a fatal signal waits for the current task.
+pub(crate) fn fatal_signal() -> bool {
+    // SAFETY: A plain call.
+    unsafe { bindings::gmem_fatal_signal() }
+}
+
+/// Returns the number of node ids; heterogeneous nodes are numbered from here.
+pub(crate) fn nr_node_ids() -> i32 {
+    // SAFETY: A plain call.
+    unsafe { bindings::gmem_nr_node_ids() as i32 }
+}
+
+/// Returns whether `nid` is a node with host memory.
+pub(crate) fn is_host_node(nid: i32) -> bool {
+    // SAFETY: A plain call; the function checks the range.
+    unsafe { bindings::gmem_node_has_memory(nid) }
+}
+
+/// Trace point `gmem:fault`.
+pub(crate) fn trace_fault(dev: u32, addr: usize, len: usize, access: u32, ret: &Result) {
+    let ret = ret.as_ref().map_or_else(|e| e.to_errno(), |()| 0);
+    // SAFETY: A plain call.
+    unsafe { bindings::gmem_trace_fault(dev, addr, len, access, ret) };
+}
+
+/// Trace point `gmem:migrate`.
+pub(crate) fn trace_migrate(dev: u32, to_device: bool, addr: usize, pages: usize) {
+    // SAFETY: A plain call.
+    unsafe { bindings::gmem_trace_migrate(dev, to_device, addr, pages) };
+}
+
+/// Trace point `gmem:invalidate`.
+pub(crate) fn trace_invalidate(start: usize, end: usize, contexts: u32) {
+    // SAFETY: A plain call.
+    unsafe { bindings::gmem_trace_invalidate(start, end, contexts) };
+}
+
+/// Trace point `gmem:evict`.
+pub(crate) fn trace_evict(dev: u32, page: usize, pages: usize, ret: &Result) {
+    let ret = ret.as_ref().map_or_else(|e| e.to_errno(), |()| 0);
+    // SAFETY: A plain call.
+    unsafe { bindings::gmem_trace_evict(dev, page, pages, ret) };
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory of devices that takes part in user address spaces.
+//!
+//! - [`pagemap`]: device memory with `struct page`s (`ZONE_DEVICE`),
+//! - [`folio`]: locked folios that are the destination of a migration,
+//! - [`migrate`]: moving pages between host and device,
+//! - [`hmm`]: reading the CPU page table,
+//! - [`interval_notifier`]: hearing of its changes,
+//! - [`value_array`]: a sparse array of small values, read without a lock.
+
+pub mod folio;
+pub mod hmm;
+pub mod interval_notifier;
+pub mod migrate;
+pub mod pagemap;
+pub mod value_array;
+pub mod vma;
+
+/// Order of a folio that one PMD maps.
+pub const PMD_ORDER: u32 = 9;
+
+/// Number of base pages that one PMD maps.
+pub const PMD_PAGES: usize = 1 << PMD_ORDER;

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Locked folios that will be the destination of a migration.
+//!
+//! C header: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
+
+use crate::{
+    bindings,
+    mm::virt::VmaRef,
+    prelude::*, //
+};
+use core::ptr::NonNull;
+
+/// A folio that is locked and of which one reference is held.
+///
+/// Dropping it unlocks the folio and gives the reference back.
+///
+/// # Invariants
+///
+/// The pointer is valid; this value owns the folio lock and one reference.
+pub struct LockedFolio(NonNull<bindings::folio>);
+
+impl LockedFolio {
+    /// Takes over a folio.
+    ///
+    /// # Safety
+    ///
+    /// `folio` is locked by the caller, who owns a reference; both pass to the new value.
+    pub(super) unsafe fn from_raw(folio: NonNull<bindings::folio>) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self(folio)
+    }
+
+    /// Gives up ownership without unlocking.
+    pub(super) fn into_raw(self) -> NonNull<bindings::folio> {
+        let folio = self.0;
+        core::mem::forget(self);
+        folio
+    }
+
+    fn lock_new(folio: *mut bindings::folio) -> Result<Self> {
+        let folio = NonNull::new(folio).ok_or(ENOMEM)?;
+        // SAFETY: The folio was just allocated, so the reference is ours.
+        unsafe { bindings::folio_lock(folio.as_ptr()) };
+        // INVARIANT: Locked above, and the allocation's reference is ours.
+        Ok(Self(folio))
+    }
+
+    /// Allocates a host folio for `addr` of `vma` by the rules of a page fault.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`. Order 0 may have invoked the OOM killer, larger orders never do.
+    pub fn alloc_home(order: u32, vma: &VmaRef, addr: usize) -> Result<Self> {
+        // SAFETY: `vma` is valid; the function may sleep and so may the holder of a `VmaRef`.
+        Self::lock_new(unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr) })
+    }
+
+    /// Allocates a host folio to evict to, with some effort but never with an OOM kill.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn alloc_evict(order: u32) -> Result<Self> {
+        // SAFETY: An allocation that may sleep.
+        Self::lock_new(unsafe { bindings::evict_folio_alloc(order) })
+    }
+
+    /// Returns the first page frame of the folio.
+    pub fn pfn(&self) -> usize {
+        // SAFETY: The folio is valid by the type invariants.
+        unsafe { bindings::folio_pfn(self.0.as_ptr()) }
+    }
+
+    /// Returns the order of the folio.
+    pub fn order(&self) -> u32 {
+        // SAFETY: The folio is valid by the type invariants.
+        unsafe { bindings::folio_order(self.0.as_ptr()) }
+    }
+
+    /// Marks the contents as newer than any copy in swap.
+    pub fn mark_dirty(&self) {
+        // SAFETY: The folio is valid and locked by the type invariants.
+        unsafe { bindings::folio_mark_dirty(self.0.as_ptr()) };
+    }
+}
+
+impl Drop for LockedFolio {
+    fn drop(&mut self) {
+        // SAFETY: We own the lock and a reference by the type invariants; both end here.
+        unsafe {
+            bindings::folio_unlock(self.0.as_ptr());
+            bindings::folio_put(self.0.as_ptr());
+        }
+    }
+}

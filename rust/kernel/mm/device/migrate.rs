@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Moving pages between host and device memory.
+//!
+//! C header: [`include/linux/migrate.h`](srctree/include/linux/migrate.h)
+//!
+//! A [`Migration`] goes through three states, and dropping it in any of them puts every page back
+//! to work, at its new place or at its old one:
+//!
+//! 1. made by [`Migration::from_vma`], [`Migration::from_fault`] or [`Migration::from_pagemap`]: the
+//!    source pages are unmapped and locked,
+//! 2. the owner copies and says with [`Migration::set_dst`] where each page goes,
+//! 3. after [`Migration::commit`], [`Migration::moved`] says which pages did.
+
+use super::{
+    folio::LockedFolio,
+    pagemap::{
+        Fault,
+        Operations,
+        Owner,
+        Pagemap, //
+    }, //
+};
+use crate::{
+    bindings,
+    error::to_result,
+    mm::virt::VmaRef,
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Range,
+    ptr::NonNull, //
+};
+
+const VALID: usize = bindings::MIGRATE_PFN_VALID as usize;
+const SELECTED: usize = bindings::MIGRATE_PFN_MIGRATE as usize;
+const WRITE: usize = bindings::MIGRATE_PFN_WRITE as usize;
+const COMPOUND: usize = bindings::MIGRATE_PFN_COMPOUND as usize;
+const SHIFT: u32 = bindings::MIGRATE_PFN_SHIFT;
+
+/// Which pages of a VMA to take.
+#[derive(Clone, Copy)]
+pub struct Select {
+    /// Host pages and addresses that have none yet.
+    pub host: bool,
+    /// Pages in device-private memory.
+    pub device: bool,
+    /// Take a huge page in one piece when the range covers it.
+    pub huge: bool,
+}
+
+/// Scratch memory of a migration, one element a page.
+pub struct Arrays {
+    src: KVec<usize>,
+    dst: KVec<usize>,
+}
+
+impl Arrays {
+    /// Makes arrays for up to `pages` pages.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(pages: usize) -> Result<Self> {
+        Ok(Self {
+            src: KVec::from_elem(0, pages, GFP_KERNEL)?,
+            dst: KVec::from_elem(0, pages, GFP_KERNEL)?,
+        })
+    }
+}
+
+/// Where the bytes of one source page are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Not part of the migration.
+    Unselected,
+    /// No page yet: the destination is to be filled with zeroes.
+    Hole,
+    /// A host page.
+    Host {
+        /// The page frame.
+        pfn: usize,
+    },
+    /// A page in device memory.
+    Device {
+        /// The page frame.
+        pfn: usize,
+    },
+}
+
+enum Kind {
+    Vma(bindings::migrate_vma),
+    Pfns,
+}
+
+/// A migration under way.
+///
+/// # Invariants
+///
+/// `src` and `dst` are as the C functions left them; a `dst` element that is not 0 owns the lock
+/// and a reference of its folio.
+pub struct Migration<'a> {
+    kind: Kind,
+    src: &'a mut [usize],
+    dst: &'a mut [usize],
+    selected: usize,
+    _p: PhantomData<&'a VmaRef>,
+}
+
+impl<'a> Migration<'a> {
+    /// Collects `range` (bytes, page aligned) of a VMA whose mmap_lock is held for reading.
+    ///
+    /// Pages that cannot be had now are left out. Must not be called under a lock that an
+    /// interval-notifier callback takes.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a VMA of a kind that cannot migrate, or a range that is not inside.
+    pub fn from_vma(
+        vma: &'a VmaRef,
+        range: Range<usize>,
+        select: Select,
+        owner: Owner,
+        arrays: &'a mut Arrays,
+    ) -> Result<Self> {
+        Self::collect(vma, range, select, owner, arrays, core::ptr::null_mut())
+    }
+
+    /// Collects `range` around a CPU fault, whose own page is locked already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_vma`].
+    pub fn from_fault(
+        fault: &'a Fault<'a>,
+        range: Range<usize>,
+        select: Select,
+        owner: Owner,
+        arrays: &'a mut Arrays,
+    ) -> Result<Self> {
+        Self::collect(fault.vma(), range, select, owner, arrays, fault.page())
+    }
+
+    fn collect(
+        vma: &'a VmaRef,
+        range: Range<usize>,
+        select: Select,
+        owner: Owner,
+        arrays: &'a mut Arrays,
+        fault_page: *mut bindings::page,
+    ) -> Result<Self> {
+        let nr = range.len() >> PAGE_SHIFT;
+        let src = arrays.src.get_mut(..nr).ok_or(EINVAL)?;
+        let dst = arrays.dst.get_mut(..nr).ok_or(EINVAL)?;
+        let mut flags = 0;
+        if select.host {
+            flags |= bindings::migrate_vma_direction_MIGRATE_VMA_SELECT_SYSTEM;
+        }
+        if select.device {
+            flags |= bindings::migrate_vma_direction_MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
+        }
+        if select.huge {
+            flags |= bindings::migrate_vma_direction_MIGRATE_VMA_SELECT_COMPOUND;
+        }
+        dst.fill(0);
+        let mut args = bindings::migrate_vma {
+            vma: vma.as_ptr(),
+            dst: dst.as_mut_ptr(),
+            src: src.as_mut_ptr(),
+            cpages: 0,
+            npages: 0,
+            start: range.start,
+            end: range.end,
+            pgmap_owner: owner.as_raw(),
+            flags: flags as _,
+            fault_page,
+        };
+        // SAFETY: The arrays hold `nr` elements, mmap_lock is held as `vma` shows, and
+        // `fault_page` is NULL or a locked device page.
+        to_result(unsafe { bindings::migrate_vma_setup(&mut args) })?;
+
+        // INVARIANT: Set up above; `dst` is all 0.
+        Ok(Self {
+            selected: args.cpages,
+            kind: Kind::Vma(args),
+            src,
+            dst,
+            _p: PhantomData,
+        })
+    }
+
+    /// Collects the pages `pages` of device memory, whoever maps them.
+    ///
+    /// A large folio must lie inside the range.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a range that is not inside the memory, or longer than the arrays.
+    pub fn from_pagemap<T: Operations>(
+        pagemap: &'a Pagemap<T>,
+        pages: Range<usize>,
+        arrays: &'a mut Arrays,
+    ) -> Result<Self> {
+        let nr = pages.len();
+        let start = pagemap.pfn(pages.start).ok_or(EINVAL)?;
+        pagemap.pfn(pages.end.wrapping_sub(1)).ok_or(EINVAL)?;
+        let src = arrays.src.get_mut(..nr).ok_or(EINVAL)?;
+        let dst = arrays.dst.get_mut(..nr).ok_or(EINVAL)?;
+        src.fill(0);
+        dst.fill(0);
+        // SAFETY: The array holds `nr` elements and the frames have pages.
+        to_result(unsafe { bindings::migrate_device_range(src.as_mut_ptr(), start, nr) })?;
+        let selected = src.iter().filter(|s| **s & SELECTED != 0).count();
+
+        // INVARIANT: Set up above; `dst` is all 0.
+        Ok(Self {
+            kind: Kind::Pfns,
+            src,
+            dst,
+            selected,
+            _p: PhantomData,
+        })
+    }
+
+    /// Returns the number of pages of the range.
+    pub fn len(&self) -> usize {
+        self.src.len()
+    }
+
+    /// Returns whether nothing was collected.
+    pub fn is_empty(&self) -> bool {
+        self.selected == 0
+    }
+
+    fn entry(&self, i: usize) -> usize {
+        self.src.get(i).copied().unwrap_or(0)
+    }
+
+    /// Returns where the bytes of page `i` are.
+    pub fn source(&self, i: usize) -> Source {
+        let entry = self.entry(i);
+        if entry & SELECTED == 0 {
+            return Source::Unselected;
+        }
+        if entry & VALID == 0 {
+            return Source::Hole;
+        }
+        let pfn = entry >> SHIFT;
+        // SAFETY: The page is referenced and locked by the migration.
+        if unsafe { bindings::folio_is_device_private(bindings::pfn_folio(pfn)) } {
+            Source::Device { pfn }
+        } else {
+            Source::Host { pfn }
+        }
+    }
+
+    /// Returns whether page `i` starts a huge page that moves in one piece.
+    pub fn is_huge(&self, i: usize) -> bool {
+        self.entry(i) & (SELECTED | COMPOUND) == SELECTED | COMPOUND
+    }
+
+    /// Returns whether the CPU could write page `i`, so that nobody else shares it.
+    pub fn is_writable(&self, i: usize) -> bool {
+        self.entry(i) & WRITE != 0
+    }
+
+    /// Returns whether page `i` is merged by KSM.
+    pub fn is_ksm(&self, i: usize) -> bool {
+        let entry = self.entry(i);
+        // SAFETY: A valid page is referenced and locked by the migration.
+        entry & VALID != 0
+            && unsafe { bindings::folio_test_ksm(bindings::pfn_folio(entry >> SHIFT)) }
+    }
+
+    /// Says that page `i`, and the pages after it that the folio covers, go to `folio`.
+    pub fn set_dst(&mut self, i: usize, folio: LockedFolio) {
+        if let Some(dst) = self.dst.get_mut(i) {
+            let huge = if folio.order() > 0 { COMPOUND } else { 0 };
+            let entry = (folio.pfn() << SHIFT) | VALID | huge;
+            // INVARIANT: The element now owns what the folio owned.
+            folio.into_raw();
+            *dst = entry;
+        }
+    }
+
+    /// Takes the destination of page `i` back, so that the page stays where it is.
+    pub fn take_dst(&mut self, i: usize) -> Option<LockedFolio> {
+        let dst = self.dst.get_mut(i)?;
+        if *dst & VALID == 0 {
+            return None;
+        }
+        let pfn = core::mem::take(dst) >> SHIFT;
+        // SAFETY: By the type invariants the element owned the lock and a reference.
+        let folio = NonNull::new(unsafe { bindings::pfn_folio(pfn) })?;
+        // SAFETY: As above.
+        Some(unsafe { LockedFolio::from_raw(folio) })
+    }
+
+    /// Returns the frame that page `i` is going to, when `i` has an element of its own.
+    pub fn dst_pfn(&self, i: usize) -> Option<usize> {
+        let dst = self.dst.get(i).copied().unwrap_or(0);
+        (dst & VALID != 0).then_some(dst >> SHIFT)
+    }
+
+    /// Hands the pages over to their destinations.
+    pub fn commit(&mut self) {
+        match &mut self.kind {
+            // SAFETY: Set up, and the destinations are locked folios.
+            Kind::Vma(args) => unsafe { bindings::migrate_vma_pages(args) },
+            // SAFETY: As above.
+            Kind::Pfns => unsafe {
+                bindings::migrate_device_pages(
+                    self.src.as_mut_ptr(),
+                    self.dst.as_mut_ptr(),
+                    self.src.len(),
+                )
+            },
+        }
+    }
+
+    /// Returns, after [`Self::commit`], whether page `i` moved.
+    ///
+    /// A huge page answers at its first element.
+    pub fn moved(&self, i: usize) -> bool {
+        self.entry(i) & SELECTED != 0 && self.dst_pfn(i).is_some()
+    }
+}
+
+impl Drop for Migration<'_> {
+    fn drop(&mut self) {
+        match &mut self.kind {
+            // SAFETY: Set up; called once.
+            Kind::Vma(args) => unsafe { bindings::migrate_vma_finalize(args) },
+            // SAFETY: As above.
+            Kind::Pfns => unsafe {
+                bindings::migrate_device_finalize(
+                    self.src.as_mut_ptr(),
+                    self.dst.as_mut_ptr(),
+                    self.src.len(),
+                )
+            },
+        }
+    }
+}
+
+/// Splits the folio of page `page` of device memory into base pages, so that they can move one
+/// by one.
+///
+/// # Errors
+///
+/// `EAGAIN` when it is locked or in use for other things, `EINVAL` for a page outside, `ENOMEM`.
+pub fn split_device_folio<T: Operations>(pagemap: &Pagemap<T>, page: usize) -> Result {
+    let pfn = pagemap.pfn(page).ok_or(EINVAL)?;
+
+    // SAFETY: A frame of the pagemap has a page.
+    to_result(unsafe { bindings::device_folio_split(pfn) })
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Device-private memory: pages that the CPU cannot reach but that processes own.
+//!
+//! C header: [`include/linux/memremap.h`](srctree/include/linux/memremap.h)
+
+use super::folio::LockedFolio;
+use crate::{
+    bindings,
+    error::from_err_ptr,
+    mm::virt::VmaRef,
+    page::PAGE_SHIFT,
+    prelude::*,
+    str::CStr,
+    types::Opaque, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Range,
+    ptr::NonNull, //
+};
+
+/// A cookie that says who manages device pages; see `dev_pagemap.owner`.
+#[derive(Clone, Copy)]
+pub struct Owner(&'static u8);
+
+impl Owner {
+    /// Makes an owner of the address of a static.
+    pub const fn new(cookie: &'static u8) -> Self {
+        Self(cookie)
+    }
+
+    pub(super) fn as_raw(self) -> *mut c_void {
+        core::ptr::from_ref(self.0).cast_mut().cast()
+    }
+}
+
+/// A CPU fault on a device page.
+///
+/// # Invariants
+///
+/// `vmf` is valid, its page is a device-private page that is locked and referenced for the
+/// lifetime of the value, and mmap_lock is held.
+pub struct Fault<'a> {
+    vmf: NonNull<bindings::vm_fault>,
+    _p: PhantomData<&'a VmaRef>,
+}
+
+impl<'a> Fault<'a> {
+    /// Returns the VMA.
+    pub fn vma(&self) -> &'a VmaRef {
+        // SAFETY: By the type invariants; mmap_lock keeps the VMA.
+        unsafe { VmaRef::from_raw(bindings::vm_fault_vma(self.vmf.as_ptr())) }
+    }
+
+    /// Returns the address, in bytes.
+    pub fn address(&self) -> usize {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::vm_fault_address(self.vmf.as_ptr()) }
+    }
+
+    /// Returns the order of the folio that the faulting page is part of.
+    pub fn order(&self) -> u32 {
+        // SAFETY: By the type invariants; the folio is locked and cannot be split.
+        unsafe { bindings::folio_order(bindings::pfn_folio(bindings::page_pfn(self.page()))) }
+    }
+
+    pub(super) fn page(&self) -> *mut bindings::page {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::vm_fault_page(self.vmf.as_ptr()) }
+    }
+}
+
+/// Answer to a CPU fault.
+pub enum FaultResult {
+    /// The page is home, or the access is to be tried again.
+    Done,
+    /// No host memory.
+    NoMemory,
+    /// The page cannot be had.
+    Bus,
+}
+
+/// What the manager of device memory does.
+pub trait Operations: Send + Sync {
+    /// Takes back the folio of `1 << order` pages that starts at page `page` of the memory.
+    ///
+    /// May be called with interrupts off and under page-table locks.
+    fn folio_free(&self, page: usize, order: u32);
+
+    /// Brings a page home that the CPU touched.
+    fn migrate_to_ram(&self, fault: &Fault<'_>) -> FaultResult;
+}
+
+/// A range of device-private memory.
+///
+/// # Invariants
+///
+/// `pgmap` describes the frames `pfns`, which are mapped for as long as the value lives.
+#[pin_data(PinnedDrop)]
+pub struct Pagemap<T: Operations> {
+    #[pin]
+    pgmap: Opaque<bindings::dev_pagemap>,
+    data: T,
+    pfns: Range<usize>,
+}
+
+// SAFETY: The pagemap may be used and torn down by any thread; `T` is `Send`.
+unsafe impl<T: Operations> Send for Pagemap<T> {}
+// SAFETY: All methods may be called concurrently; `T` is `Sync`.
+unsafe impl<T: Operations> Sync for Pagemap<T> {}
+
+impl<T: Operations> Pagemap<T> {
+    const OPS: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
+        folio_free: Some(Self::folio_free_callback),
+        migrate_to_ram: Some(Self::migrate_to_ram_callback),
+        memory_failure: None,
+        // A piece of a folio belongs where the whole did: the core's default.
+        folio_split: None,
+    };
+
+    /// Makes pages for `nr_pages` pages of device memory, on the node nearest to the caller.
+    ///
+    /// # Errors
+    ///
+    /// `ERANGE` when no physical address range is free, `ENOMEM`.
+    pub fn new(
+        name: &'static CStr,
+        nr_pages: usize,
+        owner: Owner,
+        data: T,
+    ) -> impl PinInit<Self, Error> {
+        let init = move |slot: *mut Self| -> Result {
+            let size = nr_pages.checked_shl(PAGE_SHIFT as u32).ok_or(EINVAL)?;
+            // SAFETY: Plain call; `name` is static, as the resource keeps it.
+            let res = from_err_ptr(unsafe {
+                bindings::request_device_region(size, name.as_char_ptr())
+            })?;
+            // SAFETY: The resource was just created.
+            let start = unsafe { (*res).start };
+            let first = (start >> PAGE_SHIFT) as usize;
+            // SAFETY: `slot` is valid for writes and pinned. All fields but `pgmap` are written
+            // in full; of `pgmap` all but what memremap_pages() fills in itself.
+            let pgmap = unsafe {
+                (&raw mut (*slot).data).write(data);
+                (&raw mut (*slot).pfns).write(first..first.wrapping_add(nr_pages));
+                let pgmap = (&raw mut (*slot).pgmap).cast::<bindings::dev_pagemap>();
+                bindings::dev_pagemap_init_private(pgmap, res, &Self::OPS, owner.as_raw());
+                pgmap
+            };
+            // SAFETY: `pgmap` is initialized and pinned.
+            match from_err_ptr(unsafe { bindings::memremap_pages(pgmap, bindings::NUMA_NO_NODE) }) {
+                Ok(_) => Ok(()),
+                Err(e) => {
+                    // SAFETY: The fields were written above; the region was requested above.
+                    unsafe {
+                        core::ptr::drop_in_place(&raw mut (*slot).data);
+                        core::ptr::drop_in_place(&raw mut (*slot).pfns);
+                        release(start, size);
+                    }
+                    Err(e)
+                }
+            }
+        };
+
+        // SAFETY: On success all fields are initialized; on error nothing stays behind.
+        unsafe { pin_init::pin_init_from_closure(init) }
+    }
+
+    /// Returns the manager.
+    pub fn data(&self) -> &T {
+        &self.data
+    }
+
+    /// Returns the page frames.
+    pub fn pfns(&self) -> Range<usize> {
+        self.pfns.clone()
+    }
+
+    /// Returns the frame of page `page` of the memory.
+    pub fn pfn(&self, page: usize) -> Option<usize> {
+        (page < self.pfns.len()).then_some(self.pfns.start.wrapping_add(page))
+    }
+
+    /// Returns which page of the memory `pfn` is.
+    pub fn page(&self, pfn: usize) -> Option<usize> {
+        self.pfns
+            .contains(&pfn)
+            .then_some(pfn.wrapping_sub(self.pfns.start))
+    }
+
+    /// Makes a locked folio of `1 << order` pages from pages that are free.
+    ///
+    /// The owner hands each page out once between two calls of [`Operations::folio_free`].
+    /// Returns [`None`] when the pages are not all inside the memory.
+    pub fn folio(&self, page: usize, order: u32) -> Option<LockedFolio> {
+        let pfn = self.pfn(page)?;
+        self.pfn(page.checked_add(1usize.checked_shl(order)?)?.checked_sub(1)?)?;
+        // SAFETY: The frame is one of ours, so its page exists.
+        let folio = NonNull::new(unsafe { bindings::pfn_folio(pfn) })?;
+        // SAFETY: The folio and the pagemap are valid, and the pages are free as documented.
+        unsafe { bindings::zone_device_folio_init(folio.as_ptr(), self.pgmap.get(), order) };
+        // SAFETY: The function returned with the folio locked and one reference.
+        Some(unsafe { LockedFolio::from_raw(folio) })
+    }
+
+    /// # Safety
+    ///
+    /// `pgmap` is the `pgmap` field of a live `Self`.
+    unsafe fn from_pgmap<'a>(pgmap: *mut bindings::dev_pagemap) -> &'a Self {
+        let inner = Opaque::cast_from(pgmap);
+        // SAFETY: By the safety requirements. Pages exist only after all fields were initialized.
+        unsafe { &*crate::container_of!(inner, Self, pgmap) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the core for a folio of this pagemap whose last reference was dropped.
+    unsafe extern "C" fn folio_free_callback(folio: *mut bindings::folio) {
+        // SAFETY: The folio and its pagemap are valid by the safety requirements.
+        let (this, pfn, order) = unsafe {
+            (
+                Self::from_pgmap(bindings::folio_pgmap(folio)),
+                bindings::folio_pfn(folio),
+                bindings::folio_order(folio),
+            )
+        };
+
+        if let Some(page) = this.page(pfn) {
+            this.data.folio_free(page, order);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the core with a fault on a page of this pagemap, locked and referenced.
+    unsafe extern "C" fn migrate_to_ram_callback(
+        vmf: *mut bindings::vm_fault,
+    ) -> bindings::vm_fault_t {
+        let Some(vmf) = NonNull::new(vmf) else {
+            return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+        };
+        // INVARIANT: By the safety requirements.
+        let fault = Fault {
+            vmf,
+            _p: PhantomData,
+        };
+        // SAFETY: The faulting page belongs to this pagemap.
+        let this = unsafe {
+            let folio = bindings::pfn_folio(bindings::page_pfn(fault.page()));
+            Self::from_pgmap(bindings::folio_pgmap(folio))
+        };
+
+        match this.data.migrate_to_ram(&fault) {
+            FaultResult::Done => 0,
+            FaultResult::NoMemory => bindings::vm_fault_reason_VM_FAULT_OOM,
+            FaultResult::Bus => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
+        }
+    }
+}
+
+/// # Safety
+///
+/// The region was requested and nothing uses it.
+unsafe fn release(start: bindings::resource_size_t, size: usize) {
+    // SAFETY: By the safety requirements.
+    unsafe { bindings::release_device_region(start, size) };
+}
+
+#[pinned_drop]
+impl<T: Operations> PinnedDrop for Pagemap<T> {
+    fn drop(self: Pin<&mut Self>) {
+        let start = (self.pfns.start as bindings::resource_size_t) << PAGE_SHIFT;
+        let size = self.pfns.len() << PAGE_SHIFT;
+
+        // SAFETY: Mapped by the type invariants; the call waits for the last page reference.
+        unsafe {
+            bindings::memunmap_pages(self.pgmap.get());
+            release(start, size);
+        }
+    }
+}
