@@ -20,6 +20,11 @@ __rust_helper int rust_helper_xas_error(const struct xa_state *xas)
 	return xas_error(xas);
 }
 
+__rust_helper void *rust_helper_xas_next(struct xa_state *xas)
+{
+	return xas_next(xas);
+}
+
 /* After xas_load(): would xas_store() find its slot without making a node? */
 __rust_helper bool rust_helper_xas_has_slot(const struct xa_state *xas)
 {
