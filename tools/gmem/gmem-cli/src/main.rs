@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 /// One memory for the CPU and every accelerator.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+//! What is brought to a device for a fault.
+
+use proptest::prelude::*;
+
+use crate::block::*;
+use crate::range::*;
+
+fn range(pages: std::ops::Range<u64>) -> impl Strategy<Value = PageRange> {
+    (pages.clone(), pages).prop_map(|(a, b)| PageRange::new(a.min(b), a.max(b)).unwrap())
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let page = 0u64..2048;
+    let room = prop_oneof![0u64..20, 0u64..2000];
+    (
+        page.clone(),
+        range(page.clone()),
+        range(page),
+        any::<bool>(),
+        room,
+    )
+        .prop_map(|(page, vma, hint, huge_allowed, room)| Fault {
+            page,
+            vma,
+            hint,
+            huge_allowed,
+            room,
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_block_is_needed_allowed_and_fits(fault in fault()) {
+        let Some(chosen) = fault.choose() else {
+            prop_assert!(!fault.vma.has(fault.page));
+            return Ok(());
+        };
+        let whole = PageRange::around(fault.page, BLOCK_ORDER).unwrap();
+        prop_assert!(chosen.range.has(fault.page));
+        prop_assert!(fault.vma.covers(chosen.range));
+        prop_assert!(whole.covers(chosen.range));
+        // One page is asked for even without room: then the caller makes some.
+        prop_assert!(chosen.range.count() <= fault.room.max(1));
+        let huge = fault.huge_allowed && fault.vma.covers(whole) && fault.room >= BLOCK_PAGES;
+        prop_assert_eq!(chosen.huge, huge);
+        prop_assert_eq!(chosen.huge, chosen.range.is_block() && fault.huge_allowed);
+    }
+
+    #[test]
+    fn a_hint_makes_it_wider_never_smaller(fault in fault()) {
+        let without = Fault { hint: PageRange::default(), ..fault };
+        if let (Some(with), Some(without)) = (fault.choose(), without.choose()) {
+            prop_assert!(with.range.covers(without.range));
+            let room = fault.room >= BLOCK_PAGES;
+            if room && fault.hint.has(fault.page) && !with.huge {
+                let whole = PageRange::around(fault.page, BLOCK_ORDER).unwrap();
+                let useful = fault.hint.intersect(whole).and_then(|hint| hint.intersect(fault.vma));
+                prop_assert!(with.range.covers(useful.unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn with_room_a_run_is_moved(page in 0u64..2048) {
+        let vma = PageRange::new(0, 2048).unwrap();
+        let fault = Fault { page, vma, hint: PageRange::default(), huge_allowed: false, room: 16 };
+        let run = PageRange::around(page, RUN_ORDER).unwrap();
+        prop_assert_eq!(fault.choose(), Some(Block { range: run, huge: false }));
+    }
+}

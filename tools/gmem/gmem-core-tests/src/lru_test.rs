@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+//! The list against a vector.
+
+use proptest::prelude::*;
+
+use crate::lru::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push(u32),
+    Remove(u32),
+    Use(u32),
+}
+
+const LINKS: u32 = 12;
+
+fn step() -> impl Strategy<Value = Step> {
+    // Two numbers more than there are links.
+    let index = 0..LINKS + 2;
+    prop_oneof![
+        index.clone().prop_map(Step::Push),
+        index.clone().prop_map(Step::Remove),
+        index.prop_map(Step::Use),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn order_is_that_of_use(steps in prop::collection::vec(step(), 0..100)) {
+        let mut links = [Link::default(); LINKS as usize];
+        let mut list = Lru::new();
+        let mut model: Vec<u32> = Vec::new();
+        for step in steps {
+            let at = |index: u32| model.iter().position(|&other| other == index);
+            match step {
+                Step::Push(index) => {
+                    let new = index < LINKS && at(index).is_none();
+                    prop_assert_eq!(list.push_back(&mut links, index), new);
+                    model.extend(new.then_some(index));
+                }
+                Step::Remove(index) => {
+                    let found = at(index);
+                    prop_assert_eq!(list.remove(&mut links, index), found.is_some());
+                    found.map(|at| model.remove(at));
+                }
+                Step::Use(index) => {
+                    let found = at(index);
+                    prop_assert_eq!(list.move_to_back(&mut links, index), found.is_some());
+                    if let Some(at) = found {
+                        let index = model.remove(at);
+                        model.push(index);
+                    }
+                }
+            }
+            prop_assert_eq!(list.len(), model.len());
+            prop_assert_eq!(list.oldest(), model.first().copied());
+            prop_assert_eq!(list.iter(&links).collect::<Vec<_>>(), model.clone());
+        }
+    }
+
+    /// Links of another list may cost entries, but no walk is endless.
+    #[test]
+    fn wrong_links_end(steps in prop::collection::vec((step(), any::<bool>()), 0..100)) {
+        let (mut right, mut wrong) = ([Link::default(); 12], [Link::default(); 12]);
+        let (mut list, mut other) = (Lru::new(), Lru::new());
+        for (step, mixed) in steps {
+            let links = if mixed { &mut wrong } else { &mut right };
+            match step {
+                Step::Push(index) => {
+                    list.push_back(links, index);
+                    other.push_back(&mut wrong, index / 2);
+                }
+                Step::Remove(index) => drop(list.remove(links, index)),
+                Step::Use(index) => drop(list.move_to_back(links, index)),
+            }
+            prop_assert!(list.iter(&right).count() <= list.len());
+            prop_assert!(list.iter(&wrong).count() <= list.len());
+        }
+    }
+}
