@@ -73,6 +73,7 @@ impl Entry {
     }
 
     /// Does the context with this number map the page?
+    #[cfg_attr(not(test), expect(dead_code, reason = "for lookups by context"))]
     pub(crate) const fn is_mapped_by(self, context: u32) -> bool {
         self.contexts() & Self::context_bit(context) != 0
     }
@@ -93,6 +94,10 @@ impl Entry {
     }
 
     /// When the page was last entered, in ticks of a clock that wraps at 24 bits.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the choice of victims by entry")
+    )]
     pub(crate) const fn stamp(self) -> u32 {
         (self.0 >> Self::STAMP_SHIFT & Self::STAMP) as u32
     }

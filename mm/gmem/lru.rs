@@ -40,6 +40,7 @@ impl Lru {
     }
 
     /// How many numbers are in the list?
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests count"))]
     pub(crate) const fn len(&self) -> usize {
         self.len
     }

@@ -13,6 +13,7 @@ pub(crate) const BLOCK_PAGES: u64 = 1 << BLOCK_ORDER;
 /// Order of a chunk: what one interval notifier watches, 512 MiB.
 pub(crate) const CHUNK_ORDER: u32 = 17;
 /// Pages of a chunk.
+#[cfg_attr(not(test), expect(dead_code, reason = "the tests count"))]
 pub(crate) const CHUNK_PAGES: u64 = 1 << CHUNK_ORDER;
 /// One more than the highest page number that can be.
 pub(crate) const MAX_PAGES: u64 = 1 << (u64::BITS - PAGE_SHIFT);
@@ -79,6 +80,7 @@ impl PageRange {
     }
 
     /// The pages that have no byte outside of `start..start + len`; `None` on overflow.
+    #[cfg_attr(not(test), expect(dead_code, reason = "completes the algebra"))]
     pub(crate) const fn inside_bytes(start: u64, len: u64) -> Option<Self> {
         let Some(end) = start.checked_add(len) else {
             return None;
@@ -184,6 +186,7 @@ impl PageRange {
     }
 
     /// The largest range of whole blocks of `2^order` pages inside; `None` if there is none.
+    #[cfg_attr(not(test), expect(dead_code, reason = "completes the algebra"))]
     pub(crate) fn align_in(self, order: u32) -> Option<Self> {
         let order = order.min(CHUNK_ORDER);
         let first = align_down(self.first.checked_add(low_mask(order))?, order);
@@ -203,6 +206,7 @@ impl PageRange {
     }
 
     /// The parts of the range in each chunk of 512 MiB, in order.
+    #[cfg_attr(not(test), expect(dead_code, reason = "completes the algebra"))]
     pub(crate) fn chunks(self) -> Pieces {
         self.pieces(CHUNK_ORDER)
     }

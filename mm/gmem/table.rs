@@ -83,24 +83,11 @@ impl Directory {
     }
 
     /// Looks up the entry of `page` and all pages it covers. Takes no lock.
+    #[expect(dead_code, reason = "for the fast path of a fault")]
     pub(crate) fn lookup(&self, page: u64) -> Option<(PageRange, Entry)> {
         let found = self.values.load(page as usize)?;
 
         Some((extent(&found), entry(found.value)))
-    }
-
-    /// Calls `f` for every entry that covers a page of `range`, until it breaks. Takes no lock.
-    pub(crate) fn for_each<B>(
-        &self,
-        range: PageRange,
-        mut f: impl FnMut(PageRange, Entry) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        let Some((first, last)) = bounds(range) else {
-            return ControlFlow::Continue(());
-        };
-        self.values.for_each(first, last, None, |found| {
-            f(extent(&found), entry(found.value))
-        })
     }
 
     /// Reserves the memory that [`Directory::enter`] with the same `range` and `huge` needs. May
@@ -224,35 +211,34 @@ impl Directory {
         );
     }
 
-    /// Counts what the directory knows, entry by entry.
+    /// Counts what the directory knows, entry by entry. Takes no lock.
+    #[expect(dead_code, reason = "for debugfs")]
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = Usage::default();
-        let _: ControlFlow<()> = self.for_each(PageRange::ALL, |pages, entry| {
-            let count = pages.count();
 
-            if count == 1 {
-                usage.small = usage.small.wrapping_add(1);
+        self.count(None, |pages| {
+            let entries = if pages == 1 {
+                &mut usage.small
             } else {
-                usage.huge = usage.huge.wrapping_add(1);
-            }
-            if entry.on_device() {
-                usage.on_device = usage.on_device.wrapping_add(count);
-            }
-            if entry.is_mapped() {
-                usage.mapped = usage.mapped.wrapping_add(count);
-            }
-            ControlFlow::Continue(())
+                &mut usage.huge
+            };
+            *entries = entries.wrapping_add(1);
+        });
+        self.count(Some(ON_DEVICE), |pages| {
+            usage.on_device = usage.on_device.wrapping_add(pages);
+        });
+        self.count(Some(MAPPED), |pages| {
+            usage.mapped = usage.mapped.wrapping_add(pages);
         });
         usage
     }
 
-    /// Does any device hold a page of `range`?
-    pub(crate) fn is_on_device(&self, range: PageRange) -> bool {
-        bounds(range).is_some_and(|(first, last)| {
-            self.values
-                .for_each(first, last, Some(ON_DEVICE), |_| ControlFlow::Break(()))
-                .is_break()
-        })
+    /// Calls `f` with the number of pages of every entry that has `mark`.
+    fn count(&self, mark: Option<Mark>, mut f: impl FnMut(u64)) {
+        let _: ControlFlow<()> = self.values.for_each(0, usize::MAX, mark, |found| {
+            f(extent(&found).count());
+            ControlFlow::Continue(())
+        });
     }
 
     /// Takes the pages of `range` from `contexts`. `f` gets runs of pages that the same contexts
