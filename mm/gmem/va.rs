@@ -14,6 +14,7 @@ use core::{
 
 /// Which of the gaps that are large enough is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::enum_variant_names, reason = "these are their names")]
 pub(crate) enum Policy {
     /// The one with the lowest address.
     FirstFit,

@@ -419,7 +419,7 @@ mod tests {
 
         let (mut hits, mut wrong) = (0, 0);
         for round in 0..400_000 {
-            let index = 1024 + (round * 67 & 511);
+            let index = 1024 + ((round * 67) & 511);
 
             if let Some(entry) = race.array.load(index) {
                 let covers = entry.base <= index && index <= entry.last();
