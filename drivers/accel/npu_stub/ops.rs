@@ -19,7 +19,9 @@ use kernel::{
     prelude::*,
     time::{
         delay::fsleep,
-        Delta, //
+        Delta,
+        Instant,
+        Monotonic, //
     },
 };
 
@@ -140,13 +142,14 @@ fn count(buf: &[u8], bins: &mut [u64; BINS as usize]) {
 
 /// Is busy for a while.
 fn nap(port: &Port<'_>, micros: u64) -> Result {
-    const SLICE: u64 = 2000;
-    let mut left = micros;
-    while left != 0 {
+    const SLICE: i64 = 2000;
+    let start = Instant::<Monotonic>::now();
+    loop {
         port.check()?;
-        let now = left.min(SLICE);
-        fsleep(Delta::from_micros(now as i64));
-        left -= now;
+        let left = (micros as i64).saturating_sub(start.elapsed().as_micros_ceil());
+        if left <= 0 {
+            return Ok(());
+        }
+        fsleep(Delta::from_micros(left.min(SLICE)));
     }
-    Ok(())
 }

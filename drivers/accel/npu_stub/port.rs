@@ -109,7 +109,7 @@ impl<'a> Port<'a> {
         };
         let context = &self.job.client.context;
         let first = va & !PAGE_MASK;
-        let last = end.min((va | (BLOCK_SIZE - 1)) + 1) - 1 | PAGE_MASK;
+        let last = (end.min((va | (BLOCK_SIZE - 1)) + 1) - 1) | PAGE_MASK;
         let len = last - first + 1;
         match context.fault(first, len, access, hint) {
             // Something in the range is bad; perhaps not the page that is needed now.

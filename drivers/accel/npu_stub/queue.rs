@@ -134,21 +134,17 @@ impl State {
 
     /// Ends the queued jobs that `which` names.
     fn cancel(&mut self, error: Error, which: impl Fn(&Job) -> bool) {
-        let Self {
-            pending, accounts, ..
-        } = self;
-        pending.retain(|job| {
-            if !which(job) {
-                return true;
-            }
-            if let Some(account) = accounts.iter_mut().find(|a| a.id == job.client.id) {
+        while let Some(index) = self.pending.iter().position(&which) {
+            let Ok(job) = self.pending.remove(index) else {
+                return;
+            };
+            if let Ok(account) = self.account(job.client.id) {
                 account.complete(job.id, Outcome::failed(0, error.into()));
             }
             if let Some(eventfd) = &job.eventfd {
                 eventfd.signal();
             }
-            false
-        });
+        }
     }
 }
 
@@ -213,7 +209,9 @@ impl Queue {
         while state.is_running(id) {
             self.done.wait(&mut state);
         }
-        state.accounts.retain(|account| account.id != id);
+        if let Some(index) = state.accounts.iter().position(|a| a.id == id) {
+            let _ = state.accounts.remove(index);
+        }
     }
 
     /// Takes the number of a job that will be [`push`](Self::push)ed or [`abandon`](Self::abandon)ed.
