@@ -110,7 +110,7 @@
 //!
 //! let parent = faux::Registration::new(c"gmem-toy", None)?;
 //! let memory = soft::Memory::new(SIZE)?;
-//! memory.write(4096, b"bytes")?;
+//! memory.store_bytes(4096, b"bytes")?;
 //! let toy = Arc::new(Toy { memory }, GFP_KERNEL)?;
 //!
 //! let options = Options {
@@ -125,7 +125,7 @@
 //! let device = match Device::<ToyMmu>::new(options, toy) {
 //!     Ok(device) => device,
 //!     // The kernel was booted with gmem=off.
-//!     Err(e) if e == EOPNOTSUPP => return Ok(()),
+//!     Err(e) if e.to_errno() == -(kernel::bindings::EOPNOTSUPP as i32) => return Ok(()),
 //!     Err(e) => return Err(e),
 //! };
 //!
@@ -147,9 +147,9 @@
 //!
 //! // Device memory checks its bounds.
 //! let mut word = [0u8; 5];
-//! device.data().memory.read(4096, &mut word)?;
+//! device.data().memory.load_bytes(4096, &mut word)?;
 //! assert_eq!(&word, b"bytes");
-//! assert!(device.data().memory.read(SIZE as u64 - 4, &mut word).is_err());
+//! assert!(device.data().memory.load_bytes(SIZE as u64 - 4, &mut word).is_err());
 //! # Ok::<(), Error>(())
 //! ```
 

@@ -7,10 +7,7 @@ use crate::{
     npu::Npu, //
 };
 use kernel::{
-    gmem::{
-        AddressSpace,
-        Context, //
-    },
+    gmem,
     mm::Mm,
     prelude::*,
     sync::{
@@ -27,7 +24,7 @@ use kernel::{
 pub(crate) struct Client {
     /// Number in the NPU's queue.
     pub(crate) id: u64,
-    pub(crate) context: Context<NpuMmu>,
+    pub(crate) context: gmem::Context<NpuMmu>,
     mm: ARef<Mm>,
     closing: Atomic<bool>,
 }
@@ -37,7 +34,7 @@ impl Client {
     pub(crate) fn new(npu: &Npu) -> Result<Arc<Self>> {
         let current = kernel::current!();
         let mm = ARef::<Mm>::from(&**current.mm().ok_or(EINVAL)?);
-        let context = AddressSpace::current(false)?.attach(&npu.device, &())?;
+        let context = gmem::AddressSpace::current(false)?.attach(&npu.device, &())?;
         let id = npu.queue.open()?;
         let client = Self {
             id,

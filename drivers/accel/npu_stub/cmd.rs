@@ -6,7 +6,6 @@
 //! no range that wraps or leaves the NPU's addresses, and only aligned operands.
 
 use kernel::{
-    gmem::Access,
     prelude::*,
     uaccess::UserSliceReader,
     uapi, //
@@ -231,10 +230,10 @@ impl Cmd {
         .parse()
     }
 
-    /// What the command touches, and how.
-    pub(crate) fn operands(&self) -> [Option<(Span, Access)>; 3] {
-        let read = |span: &Span| Some((*span, Access::READ));
-        let write = |span: &Span| Some((*span, Access::WRITE));
+    /// What the command touches, and whether it stores there.
+    pub(crate) fn operands(&self) -> [Option<(Span, bool)>; 3] {
+        let read = |span: &Span| Some((*span, false));
+        let write = |span: &Span| Some((*span, true));
         match self {
             Self::Fill { dst, .. } | Self::AtomicAdd { dst, .. } => [write(dst), None, None],
             Self::Copy { dst, src } | Self::Histogram { dst, src } => [read(src), write(dst), None],

@@ -3,10 +3,9 @@
 //! The copy engine's time.
 //!
 //! Copies are done at once, by the host. To imitate a device with a bandwidth and a latency, their
-//! fence stands for the time when such a device would be done.
+//! fence is the time when such a device would be done.
 
 use kernel::{
-    gmem::Fence,
     new_mutex,
     prelude::*,
     sync::Mutex,
@@ -42,10 +41,10 @@ impl Dma {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(0)
     }
 
-    /// Accounts for a batch of `bytes` and returns its fence.
-    pub(crate) fn batch(&self, bytes: u64) -> Fence {
+    /// Accounts for a batch of `bytes`. Returns when it will be done, 0 for at once.
+    pub(crate) fn batch(&self, bytes: u64) -> u64 {
         if self.bandwidth_mib == 0 && self.latency_ns == 0 {
-            return Fence::DONE;
+            return 0;
         }
         // A batch is 512 runs of at most 2 MiB, so this does not overflow.
         let transfer = bytes
@@ -55,12 +54,12 @@ impl Dma {
         let now = self.now();
         let mut busy_until = self.busy_until.lock();
         *busy_until = now.max(*busy_until).saturating_add(transfer);
-        Fence::new(busy_until.saturating_add(self.latency_ns).max(1))
+        busy_until.saturating_add(self.latency_ns).max(1)
     }
 
-    /// Waits for a fence.
-    pub(crate) fn wait(&self, fence: Fence) {
-        let left = fence.value().saturating_sub(self.now());
+    /// Waits for a batch.
+    pub(crate) fn wait(&self, done: u64) {
+        let left = done.saturating_sub(self.now());
         if left != 0 {
             fsleep(Delta::from_nanos(i64::try_from(left).unwrap_or(i64::MAX)));
         }

@@ -11,10 +11,7 @@ use crate::{
     queue::Job, //
 };
 use kernel::{
-    gmem::{
-        eventfd::EventFd,
-        node::NodeFile, //
-    },
+    gmem,
     ioctl::{
         _IOR,
         _IOWR, //
@@ -39,7 +36,7 @@ pub(crate) struct NpuFile {
     client: Arc<Client>,
 }
 
-impl NodeFile for NpuFile {
+impl gmem::node::NodeFile for NpuFile {
     const MODULE: &'static ThisModule = &crate::THIS_MODULE;
     type Device = Npu;
 
@@ -124,9 +121,9 @@ impl NpuFile {
         if nr == 0 || nr > self.npu.config.max_cmds {
             return Err(EINVAL);
         }
-        let eventfd = match eventfd {
+        let event = match eventfd {
             -1 => None,
-            fd => Some(EventFd::from_fd(fd)?),
+            fd => Some(gmem::eventfd::EventFd::from_fd(fd)?),
         };
         let cmds = self.read_cmds(UserPtr::from_addr(addr as usize), nr)?;
 
@@ -141,7 +138,7 @@ impl NpuFile {
             id,
             client: self.client.clone(),
             cmds,
-            eventfd,
+            event,
         })
     }
 

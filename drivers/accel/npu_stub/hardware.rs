@@ -65,7 +65,7 @@ impl Hardware {
         }
         let addr = addr.wrapping_add((offset - 1).min(len.saturating_sub(1)));
         let mut byte = [0u8];
-        self.memory.read(addr, &mut byte)?;
-        self.memory.write(addr, &byte.map(|b| b ^ 1))
+        self.memory.load_bytes(addr, &mut byte)?;
+        self.memory.store_bytes(addr, &byte.map(|b| b ^ 1))
     }
 }

@@ -7,16 +7,7 @@ use crate::{
     pagetable::PageTable, //
 };
 use kernel::{
-    gmem::{
-        Access,
-        Fence,
-        HostRun,
-        Map,
-        Mmu,
-        PeerRun,
-        VaRange,
-        ZeroRun, //
-    },
+    gmem,
     prelude::*,
     sync::{
         atomic::{
@@ -42,7 +33,7 @@ pub(crate) struct Pmap {
 pub(crate) struct NpuMmu;
 
 #[vtable]
-impl Mmu for NpuMmu {
+impl gmem::Mmu for NpuMmu {
     type DevData = Hardware;
     type Pmap = Pmap;
     type FileData = ();
@@ -62,36 +53,41 @@ impl Mmu for NpuMmu {
         }
     }
 
-    fn pmap_prepare(pmap: &Pmap, range: VaRange) -> Result {
-        pmap.table.prepare(range)
+    fn pmap_prepare(pmap: &Pmap, range: gmem::VaRange) -> Result {
+        pmap.table.grow(range.start()..range.end())
     }
 
-    fn pmap_enter(pmap: &Pmap, maps: &[Map]) -> Result {
-        maps.iter().try_for_each(|map| pmap.table.enter(map))
+    fn pmap_enter(pmap: &Pmap, maps: &[gmem::Map]) -> Result {
+        maps.iter().try_for_each(|map| pmap.table.insert(map))
     }
 
-    fn pmap_release(pmap: &Pmap, range: VaRange) {
-        pmap.table.release(range);
+    fn pmap_release(pmap: &Pmap, range: gmem::VaRange) {
+        pmap.table.remove(range.start()..range.end());
     }
 
-    fn pmap_protect(pmap: &Pmap, range: VaRange, access: Access) {
-        pmap.table.protect(range, access);
+    fn pmap_protect(pmap: &Pmap, range: gmem::VaRange, access: gmem::Access) {
+        let range = range.start()..range.end();
+        match (access.is_read(), access.is_write()) {
+            (false, _) => pmap.table.remove(range),
+            (true, false) => pmap.table.make_read_only(range),
+            (true, true) => {}
+        }
     }
 
-    fn pmap_age(pmap: &Pmap, range: VaRange) -> bool {
-        pmap.table.age(range)
+    fn pmap_age(pmap: &Pmap, range: gmem::VaRange) -> bool {
+        pmap.table.was_accessed(range.start()..range.end())
     }
 
-    fn tlb_invl(pmap: &Pmap, range: VaRange) {
+    fn tlb_invl(pmap: &Pmap, range: gmem::VaRange) {
         let cookie = Self::tlb_invl_start(pmap, &[range]);
         Self::tlb_invl_wait(pmap, cookie);
     }
 
-    fn tlb_invl_start(pmap: &Pmap, ranges: &[VaRange]) -> u64 {
+    fn tlb_invl_start(pmap: &Pmap, ranges: &[gmem::VaRange]) -> u64 {
         let mut cookie = 0;
         for tlb in pmap.hw.tlbs() {
             for range in ranges {
-                tlb.flush(pmap.space, *range);
+                tlb.flush(pmap.space, range.start()..range.end());
             }
             // Both cores' snapshots fit into the cookie.
             cookie = cookie << 32 | u64::from(tlb.snapshot());
@@ -107,34 +103,42 @@ impl Mmu for NpuMmu {
         }
     }
 
-    fn prepare_page(hw: &Hardware, runs: &[ZeroRun]) -> Result<Fence> {
+    fn prepare_page(hw: &Hardware, runs: &[gmem::ZeroRun]) -> Result<gmem::Fence> {
         runs.iter().try_for_each(|run| run.zero(&hw.memory))?;
-        Ok(hw.dma.batch(runs.iter().map(ZeroRun::len).sum()))
+        Ok(gmem::Fence::new(
+            hw.dma.batch(runs.iter().map(gmem::ZeroRun::len).sum()),
+        ))
     }
 
-    fn copy_to_dev(hw: &Hardware, runs: &[HostRun]) -> Result<Fence> {
+    fn copy_to_dev(hw: &Hardware, runs: &[gmem::HostRun]) -> Result<gmem::Fence> {
         runs.iter()
             .try_for_each(|run| run.copy_to_dev(&hw.memory))?;
         if let Some(run) = runs.first() {
             hw.corrupt_copied(run.dev_addr(), run.len())?;
         }
-        Ok(hw.dma.batch(runs.iter().map(HostRun::len).sum()))
+        Ok(gmem::Fence::new(
+            hw.dma.batch(runs.iter().map(gmem::HostRun::len).sum()),
+        ))
     }
 
-    fn copy_from_dev(hw: &Hardware, runs: &[HostRun]) -> Result<Fence> {
+    fn copy_from_dev(hw: &Hardware, runs: &[gmem::HostRun]) -> Result<gmem::Fence> {
         runs.iter()
             .try_for_each(|run| run.copy_from_dev(&hw.memory))?;
-        Ok(hw.dma.batch(runs.iter().map(HostRun::len).sum()))
+        Ok(gmem::Fence::new(
+            hw.dma.batch(runs.iter().map(gmem::HostRun::len).sum()),
+        ))
     }
 
-    fn copy_peer(hw: &Hardware, src: &Hardware, runs: &[PeerRun]) -> Result<Fence> {
+    fn copy_peer(hw: &Hardware, src: &Hardware, runs: &[gmem::PeerRun]) -> Result<gmem::Fence> {
         runs.iter()
             .try_for_each(|run| run.copy(&hw.memory, &src.memory))?;
-        Ok(hw.dma.batch(runs.iter().map(PeerRun::len).sum()))
+        Ok(gmem::Fence::new(
+            hw.dma.batch(runs.iter().map(gmem::PeerRun::len).sum()),
+        ))
     }
 
-    fn fence_wait(hw: &Hardware, fence: Fence) -> Result {
-        hw.dma.wait(fence);
+    fn fence_wait(hw: &Hardware, fence: gmem::Fence) -> Result {
+        hw.dma.wait(fence.value());
         Ok(())
     }
 }

@@ -19,16 +19,7 @@ use crate::{
 };
 use kernel::{
     debugfs::Dir,
-    faux,
-    gmem::{
-        node::Node,
-        thread::Thread,
-        Caps,
-        Device,
-        MemoryType,
-        Options, //
-    },
-    new_mutex,
+    faux, gmem, new_mutex,
     page::PAGE_SIZE,
     prelude::*,
     str::CString,
@@ -79,7 +70,7 @@ pub(crate) struct Npu {
     pub(crate) index: u32,
     pub(crate) config: Config,
     pub(crate) hw: Arc<Hardware>,
-    pub(crate) device: Arc<Device<NpuMmu>>,
+    pub(crate) device: Arc<gmem::Device<NpuMmu>>,
     #[pin]
     pub(crate) queue: Queue,
     /// Whether the NPU was unplugged.
@@ -91,14 +82,13 @@ impl Npu {
     fn new(index: u32, config: &Config, parent: &kernel::device::Device) -> Result<Arc<Self>> {
         let size = u64::from(config.mem_mib) << 20;
         let hw = Hardware::new(size as usize, config.bandwidth, config.latency_us)?;
-        let caps = if config.replayable {
-            Caps::REPLAYABLE | Caps::ATOMICS
-        } else {
-            Caps::ATOMICS
-        };
+        let mut caps = gmem::Caps::ATOMICS;
+        if config.replayable {
+            caps = caps | gmem::Caps::REPLAYABLE;
+        }
         let name = CString::try_from_fmt(fmt!("npu{index}"))?;
-        let device = Device::new(
-            Options {
+        let device = gmem::Device::new(
+            gmem::Options {
                 module: &crate::THIS_MODULE,
                 parent,
                 name: &name,
@@ -109,7 +99,7 @@ impl Npu {
             },
             hw.clone(),
         )?;
-        device.register_physmem(size, MemoryType::Private)?;
+        device.register_physmem(size, gmem::MemoryType::Private)?;
         Arc::pin_init(
             pin_init!(Self {
                 index,
@@ -147,7 +137,7 @@ impl Npu {
 /// A loaded NPU. Its parts go in the order of their declaration.
 pub(crate) struct Instance {
     _controls: Controls,
-    _node: Pin<KBox<Node<NpuFile>>>,
+    _node: Pin<KBox<gmem::node::Node<NpuFile>>>,
     _running: Running,
     _parent: faux::Registration,
 }
@@ -155,7 +145,7 @@ pub(crate) struct Instance {
 /// The NPU with its cores; dropping it ends them.
 struct Running {
     npu: Arc<Npu>,
-    cores: KVec<Thread<Core>>,
+    cores: KVec<gmem::thread::Thread<Core>>,
 }
 
 impl Running {
@@ -171,7 +161,7 @@ impl Running {
                 npu: npu.clone(),
                 tlb: tlb.clone(),
             };
-            let thread = Thread::spawn(&name, Arc::new(core, GFP_KERNEL)?)?;
+            let thread = gmem::thread::Thread::spawn(&name, Arc::new(core, GFP_KERNEL)?)?;
             this.cores.push(thread, GFP_KERNEL)?;
         }
         Ok(this)
@@ -188,8 +178,8 @@ impl Drop for Running {
                 Err(_) => fsleep(Delta::from_millis(50)),
             }
         }
+        // Then the fields go, and each core is waited for.
         self.npu.queue.stop();
-        self.cores.clear();
     }
 }
 
@@ -200,7 +190,7 @@ impl Instance {
         let running = Running::new(Npu::new(index, config, parent.as_ref())?)?;
         let controls = Controls::new(&dir.subdir(&name), &running.npu)?;
         let path = CString::try_from_fmt(fmt!("accel!npu{index}"))?;
-        let node = Node::register(path, parent.as_ref(), running.npu.clone());
+        let node = gmem::node::Node::register(path, parent.as_ref(), running.npu.clone());
         Ok(Self {
             _controls: controls,
             _node: KBox::try_pin_init(node, GFP_KERNEL)?,

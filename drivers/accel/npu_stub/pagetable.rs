@@ -3,19 +3,14 @@
 //! The NPU's page table.
 //!
 //! Four levels of 512 entries. The cores walk it without locks: a table that was added stays
-//! until the whole page table goes, and the entries that change are [`Slot`]s. A block of 2 MiB is
+//! until the whole page table goes, and the entries that change are [`soft::Slot`]s. A block of 2 MiB is
 //! mapped by one large entry or by a leaf of 512 small ones.
 
+use core::ops::Range;
 use kernel::{
     gmem::{
-        soft::{
-            InFlight,
-            Miss,
-            Slot, //
-        },
-        Access,
-        Map,
-        VaRange, //
+        soft,
+        Map, //
     },
     new_mutex,
     page::{
@@ -77,73 +72,58 @@ impl<T> Dir<T> {
 
 /// The entries of one 2 MiB block. The large one goes first.
 pub(crate) struct Block {
-    large: Slot,
-    small: KVec<Slot>,
+    large: soft::Slot,
+    small: KVec<soft::Slot>,
 }
 
 impl Block {
     fn new() -> Result<Arc<Self>> {
         let mut small = KVec::with_capacity(ENTRIES, GFP_KERNEL)?;
         for _ in 0..ENTRIES {
-            small.push(Slot::new(), GFP_KERNEL)?;
+            small.push(Default::default(), GFP_KERNEL)?;
         }
-        let large = Slot::new();
+        let large = Default::default();
         Ok(Arc::new(Self { large, small }, GFP_KERNEL)?)
     }
 
     /// Starts an access at `va`. Returns also its offset in the entry it goes through.
-    pub(crate) fn access(&self, va: u64, write: bool) -> Result<(InFlight<'_>, usize), Miss> {
-        if self.large.is_present() {
-            let offset = va & (BLOCK_SIZE - 1);
-            return Ok((self.large.access(write)?, offset as usize));
-        }
-        let slot = self.small.get(index(va, PAGE_SHIFT as u32));
-        let offset = va & (PAGE_SIZE as u64 - 1);
-        Ok((slot.ok_or(Miss::Absent)?.access(write)?, offset as usize))
+    pub(crate) fn begin(
+        &self,
+        va: u64,
+        write: bool,
+    ) -> Result<(soft::InFlight<'_>, usize), soft::Miss> {
+        let (slot, mask) = if self.large.is_present() {
+            (Some(&self.large), BLOCK_SIZE - 1)
+        } else {
+            let slot = self.small.get(index(va, PAGE_SHIFT as u32));
+            (slot, PAGE_SIZE as u64 - 1)
+        };
+        let in_flight = slot.ok_or(soft::Miss::Absent)?.access(write)?;
+        Ok((in_flight, (va & mask) as usize))
     }
 
     /// The small entries of a range that lies in this block.
-    fn slots(&self, range: VaRange) -> &[Slot] {
-        let first = index(range.start(), PAGE_SHIFT as u32);
-        let nr = (range.len() >> PAGE_SHIFT) as usize;
+    fn slots(&self, range: Range<u64>) -> &[soft::Slot] {
+        let first = index(range.start, PAGE_SHIFT as u32);
+        let nr = ((range.end - range.start) >> PAGE_SHIFT) as usize;
         self.small
             .get(first..first.saturating_add(nr))
             .unwrap_or(&[])
     }
 
-    fn enter(&self, map: &Map, range: VaRange) -> Result {
-        if Slot::is_large(map) {
-            for slot in &self.small {
-                slot.clear();
-            }
+    /// Enters a run that lies in this block, and whose range was cleared.
+    fn insert(&self, map: &Map) -> Result {
+        if soft::Slot::is_large(map) {
             return self.large.enter_large(map);
         }
-        self.large.clear();
-        for (slot, page) in self.slots(range).iter().zip(0u32..) {
-            slot.enter(map, page)?;
-        }
-        Ok(())
+        let mut pages = self.slots(map.range()).iter().zip(0u32..);
+        pages.try_for_each(|(slot, page)| slot.enter(map, page))
     }
 
-    fn release(&self, range: VaRange) {
-        self.large.clear();
-        for slot in self.slots(range) {
-            slot.clear();
-        }
-    }
-
-    fn protect(&self, range: VaRange, access: Access) {
-        self.large.protect(access);
-        for slot in self.slots(range) {
-            slot.protect(access);
-        }
-    }
-
-    fn age(&self, range: VaRange) -> bool {
-        let large = self.large.age();
-        self.slots(range)
-            .iter()
-            .fold(large, |old, slot| slot.age() || old)
+    /// Calls `f` for each entry that maps a part of the range.
+    fn for_each(&self, range: Range<u64>, mut f: impl FnMut(&soft::Slot)) {
+        f(&self.large);
+        self.slots(range).iter().for_each(f);
     }
 }
 
@@ -151,14 +131,14 @@ impl Block {
 pub(crate) struct PageTable {
     root: Dir<Dir<Dir<Arc<Block>>>>,
     /// Held to add tables.
-    grow: Pin<KBox<Mutex<()>>>,
+    growing: Pin<KBox<Mutex<()>>>,
 }
 
 impl PageTable {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             root: Dir::new()?,
-            grow: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,
+            growing: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,
         })
     }
 
@@ -182,15 +162,15 @@ impl PageTable {
         (1 << shift) - (va & ((1 << shift) - 1))
     }
 
-    /// Calls `f` for each block that overlaps the range, with the part inside.
-    fn for_each(&self, range: VaRange, mut f: impl FnMut(&Block, VaRange)) {
-        let mut va = range.start();
-        while va < range.end() {
+    /// Calls `f` for each entry that maps a part of the range.
+    fn for_each(&self, range: Range<u64>, mut f: impl FnMut(&soft::Slot)) {
+        let mut va = range.start;
+        while va < range.end {
             let mut next = BLOCK_SIZE - (va & (BLOCK_SIZE - 1));
             match self.walk(va) {
                 Some(block) => {
-                    next = next.min(range.end() - va);
-                    f(block, VaRange::new(va, next));
+                    next = next.min(range.end - va);
+                    block.for_each(va..va + next, &mut f);
                 }
                 None => next = self.hole(va),
             }
@@ -199,10 +179,10 @@ impl PageTable {
     }
 
     /// Adds the tables for a range.
-    pub(crate) fn prepare(&self, range: VaRange) -> Result {
-        let _grow = self.grow.lock();
-        let mut va = range.start() & !(BLOCK_SIZE - 1);
-        while va < range.end() {
+    pub(crate) fn grow(&self, range: Range<u64>) -> Result {
+        let _grow = self.growing.lock();
+        let mut va = range.start & !(BLOCK_SIZE - 1);
+        while va < range.end {
             self.root
                 .get_or(index(va, TOP_SHIFT), Dir::new)?
                 .get_or(index(va, DIR_SHIFT), Dir::new)?
@@ -212,24 +192,27 @@ impl PageTable {
         Ok(())
     }
 
-    /// Enters a run, for whose range tables were added.
-    pub(crate) fn enter(&self, map: &Map) -> Result {
-        let len = u64::from(map.nr_pages()) << PAGE_SHIFT;
-        let block = self.walk(map.va()).ok_or(EFAULT)?;
-        block.enter(map, VaRange::new(map.va(), len))
+    /// Enters a run, for whose range tables were added; replaces what was there.
+    pub(crate) fn insert(&self, map: &Map) -> Result {
+        let range = map.range();
+        self.remove(range.clone());
+        self.walk(range.start).ok_or(EFAULT)?.insert(map)
     }
 
-    pub(crate) fn release(&self, range: VaRange) {
-        self.for_each(range, |block, part| block.release(part));
+    /// Removes the entries of a range, and waits until nobody uses them.
+    pub(crate) fn remove(&self, range: Range<u64>) {
+        self.for_each(range, |slot| slot.clear());
     }
 
-    pub(crate) fn protect(&self, range: VaRange, access: Access) {
-        self.for_each(range, |block, part| block.protect(part, access));
+    /// Takes the right to store away.
+    pub(crate) fn make_read_only(&self, range: Range<u64>) {
+        self.for_each(range, |slot| slot.make_read_only());
     }
 
-    pub(crate) fn age(&self, range: VaRange) -> bool {
-        let mut old = false;
-        self.for_each(range, |block, part| old |= block.age(part));
-        old
+    /// Tests and clears the accessed bits.
+    pub(crate) fn was_accessed(&self, range: Range<u64>) -> bool {
+        let mut accessed = false;
+        self.for_each(range, |slot| accessed |= slot.age());
+        accessed
     }
 }

@@ -18,13 +18,8 @@ use crate::{
 };
 use kernel::{
     gmem::{
-        soft::{
-            InFlight,
-            Miss, //
-        },
-        thread::cond_resched,
-        Access,
-        Hint, //
+        self,
+        soft::Miss, //
     },
     page::PAGE_SIZE,
     prelude::*,
@@ -58,7 +53,7 @@ struct Attempt {
     va: u64,
     /// One past what the command will touch from here on.
     end: u64,
-    access: Access,
+    write: bool,
     faults: u32,
     since: Option<Instant<Monotonic>>,
 }
@@ -76,7 +71,7 @@ impl<'a> Port<'a> {
 
     /// Fails when the job should end. Commands call it at least once in a few milliseconds.
     pub(crate) fn check(&self) -> Result {
-        cond_resched();
+        gmem::thread::cond_resched();
         Ok(self.npu.queue.verdict(&self.job.client)?)
     }
 
@@ -86,12 +81,12 @@ impl<'a> Port<'a> {
         if self.npu.config.replayable {
             return Ok(());
         }
-        for (span, access) in cmd.operands().into_iter().flatten() {
+        for (span, write) in cmd.operands().into_iter().flatten() {
             let mut va = span.addr;
             while va < span.addr + span.len {
                 self.check()?;
                 // An error is found again, with its exact address, by the access itself.
-                let _ = self.fault(va, span.addr + span.len, access);
+                let _ = self.request(va, span.addr + span.len, write);
                 va = (va | (BLOCK_SIZE - 1)) + 1;
             }
         }
@@ -100,22 +95,22 @@ impl<'a> Port<'a> {
 
     /// Asks GMEM for `va` and what follows up to `end` in the same block. The core holds no
     /// translation meanwhile.
-    fn fault(&self, va: u64, end: u64, access: Access) -> kernel::error::Result {
+    fn request(&self, va: u64, end: u64, write: bool) -> kernel::error::Result {
         const PAGE_MASK: u64 = PAGE_SIZE as u64 - 1;
         let hint = if self.npu.config.replayable {
-            Hint::Demand
+            gmem::Hint::Demand
         } else {
-            Hint::Prepare
+            gmem::Hint::Prepare
         };
         let context = &self.job.client.context;
         let first = va & !PAGE_MASK;
         let last = (end.min((va | (BLOCK_SIZE - 1)) + 1) - 1) | PAGE_MASK;
         let len = last - first + 1;
-        match context.fault(first, len, access, hint) {
+        let access = gmem::Access::new(write);
+        let fault = |len| context.fault(first, len, access, hint);
+        match fault(len) {
             // Something in the range is bad; perhaps not the page that is needed now.
-            Err(e) if e == EFAULT && len > PAGE_SIZE as u64 => {
-                context.fault(first, PAGE_SIZE as u64, access, hint)
-            }
+            Err(e) if e == EFAULT && len > PAGE_SIZE as u64 => fault(PAGE_SIZE as u64),
             result => result,
         }
     }
@@ -130,7 +125,7 @@ impl<'a> Port<'a> {
         if attempt.faults > EAGER_FAULTS {
             fsleep(Delta::from_micros(100));
         }
-        let Err(error) = self.fault(attempt.va, attempt.end, attempt.access) else {
+        let Err(error) = self.request(attempt.va, attempt.end, attempt.write) else {
             return Ok(());
         };
         // A job that was asked to end says so, whatever GMEM made of it.
@@ -155,13 +150,13 @@ impl<'a> Port<'a> {
         &self,
         va: u64,
         end: u64,
-        access: Access,
-        f: &mut dyn FnMut(&InFlight<'_>, usize) -> kernel::error::Result,
+        write: bool,
+        f: &mut dyn FnMut(&gmem::soft::InFlight<'_>, usize) -> kernel::error::Result,
     ) -> Result {
         let mut attempt = Attempt {
             va,
             end,
-            access,
+            write,
             faults: 0,
             since: None,
         };
@@ -170,7 +165,7 @@ impl<'a> Port<'a> {
             let step = self.tlb.step();
             let block = step.find(self.pmap.space, va, || self.pmap.table.walk(va).cloned());
             let entry = match &block {
-                Some(block) => block.access(va, access.is_write()),
+                Some(block) => block.begin(va, write),
                 None => Err(Miss::Absent),
             };
             match entry {
@@ -206,8 +201,8 @@ impl<'a> Port<'a> {
         let memory = &self.npu.hw.memory;
         Self::steps(span, offset, buf.len(), |va, range| {
             let part = buf.get_mut(range).ok_or(EIO)?;
-            self.step(va, span.addr + span.len, Access::READ, &mut |page, at| {
-                page.read(memory, at, part)
+            self.step(va, span.addr + span.len, false, &mut |page, at| {
+                page.load_bytes(memory, at, part)
             })
         })
     }
@@ -217,8 +212,8 @@ impl<'a> Port<'a> {
         let memory = &self.npu.hw.memory;
         Self::steps(span, offset, buf.len(), |va, range| {
             let part = buf.get(range).ok_or(EIO)?;
-            self.step(va, span.addr + span.len, Access::WRITE, &mut |page, at| {
-                page.write(memory, at, part)
+            self.step(va, span.addr + span.len, true, &mut |page, at| {
+                page.store_bytes(memory, at, part)
             })
         })
     }
@@ -227,8 +222,8 @@ impl<'a> Port<'a> {
     pub(crate) fn fill(&self, span: Span, offset: u64, len: usize, byte: u8) -> Result {
         let memory = &self.npu.hw.memory;
         Self::steps(span, offset, len, |va, range| {
-            self.step(va, span.addr + span.len, Access::WRITE, &mut |page, at| {
-                page.fill(memory, at, range.len(), byte)
+            self.step(va, span.addr + span.len, true, &mut |page, at| {
+                page.set_bytes(memory, at, range.len(), byte)
             })
         })
     }
@@ -237,8 +232,8 @@ impl<'a> Port<'a> {
     pub(crate) fn add(&self, span: Span, offset: u64, value: u64) -> Result {
         let memory = &self.npu.hw.memory;
         let va = span.addr + offset;
-        self.step(va, span.addr + span.len, Access::WRITE, &mut |page, at| {
-            page.add(memory, at, value)
+        self.step(va, span.addr + span.len, true, &mut |page, at| {
+            page.add_u64(memory, at, value)
         })
     }
 }

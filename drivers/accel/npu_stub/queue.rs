@@ -43,7 +43,16 @@ pub(crate) struct Job {
     pub(crate) id: u64,
     pub(crate) client: Arc<Client>,
     pub(crate) cmds: KVVec<Cmd>,
-    pub(crate) eventfd: Option<EventFd>,
+    pub(crate) event: Option<EventFd>,
+}
+
+impl Job {
+    /// Tells who waits for the eventfd that the job is complete.
+    fn announce(&self) {
+        if let Some(event) = &self.event {
+            event.signal();
+        }
+    }
 }
 
 /// Why a command ended a job.
@@ -141,9 +150,7 @@ impl State {
             if let Ok(account) = self.account(job.client.id) {
                 account.complete(job.id, Outcome::failed(0, error.into()));
             }
-            if let Some(eventfd) = &job.eventfd {
-                eventfd.signal();
-            }
+            job.announce();
         }
     }
 }
@@ -299,9 +306,7 @@ impl Queue {
             account.running = None;
             account.complete(job.id, outcome);
         }
-        if let Some(eventfd) = &job.eventfd {
-            eventfd.signal();
-        }
+        job.announce();
         // Under the lock, so that this is not the last reference to the client: its file waits in
         // `close`, and detaching the process is the file's work.
         drop(job);

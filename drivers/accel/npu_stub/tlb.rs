@@ -10,8 +10,8 @@ use crate::pagetable::{
     Block,
     BLOCK_SHIFT, //
 };
+use core::ops::Range;
 use kernel::{
-    gmem::VaRange,
     new_mutex,
     prelude::*,
     processor::cpu_relax,
@@ -96,8 +96,8 @@ impl Tlb {
     }
 
     /// Forgets the blocks of an address space that overlap the range.
-    pub(crate) fn flush(&self, space: u64, range: VaRange) {
-        let blocks = range.start() >> BLOCK_SHIFT..=range.end().wrapping_sub(1) >> BLOCK_SHIFT;
+    pub(crate) fn flush(&self, space: u64, range: Range<u64>) {
+        let blocks = range.start >> BLOCK_SHIFT..=range.end.wrapping_sub(1) >> BLOCK_SHIFT;
         for entry in self.entries.lock().iter_mut() {
             if matches!(entry, Some(e) if e.space == space && blocks.contains(&e.block)) {
                 *entry = None;

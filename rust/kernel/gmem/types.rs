@@ -7,8 +7,10 @@ use crate::{
     bits::{
         bit_u32,
         bit_u64, //
-    }, //
+    },
+    page::PAGE_SHIFT, //
 };
+use core::ops::Range;
 
 /// Access rights of a device mapping, and the access that faulted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +25,15 @@ impl Access {
     pub const READ: Self = Self(Self::READ_BIT);
     /// Loads and stores.
     pub const WRITE: Self = Self(Self::READ_BIT | Self::WRITE_BIT);
+
+    /// Returns the access of a load or of a store.
+    pub const fn new(write: bool) -> Self {
+        if write {
+            Self::WRITE
+        } else {
+            Self::READ
+        }
+    }
 
     pub(super) const fn from_raw(raw: u32) -> Self {
         Self(raw & (Self::READ_BIT | Self::WRITE_BIT))
@@ -175,6 +186,12 @@ impl Map {
     /// First virtual address.
     pub fn va(&self) -> u64 {
         self.0.va
+    }
+
+    /// The range of virtual addresses.
+    pub fn range(&self) -> Range<u64> {
+        let len = u64::from(self.0.nr_pages) << PAGE_SHIFT;
+        self.0.va..self.0.va.wrapping_add(len)
     }
 
     /// Offset in the device's own memory if [`is_local`](Self::is_local), else a DMA address.

@@ -83,7 +83,7 @@ impl Memory {
     /// # Errors
     ///
     /// `ERANGE` outside of the memory; so for all methods.
-    pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result {
+    pub fn load_bytes(&self, offset: u64, buf: &mut [u8]) -> Result {
         let src = self.at(offset, buf.len())?;
         // SAFETY: `src` is valid for the length by `at`, `buf` by its type.
         unsafe { bindings::gmem_soft_copy(buf.as_mut_ptr().cast(), src.cast(), buf.len()) };
@@ -91,7 +91,7 @@ impl Memory {
     }
 
     /// Copies bytes in.
-    pub fn write(&self, offset: u64, buf: &[u8]) -> Result {
+    pub fn store_bytes(&self, offset: u64, buf: &[u8]) -> Result {
         let dst = self.at(offset, buf.len())?;
         // SAFETY: `dst` is valid for the length by `at`, `buf` by its type.
         unsafe { bindings::gmem_soft_copy(dst.cast(), buf.as_ptr().cast(), buf.len()) };
@@ -99,7 +99,7 @@ impl Memory {
     }
 
     /// Sets bytes.
-    pub fn fill(&self, offset: u64, len: usize, byte: u8) -> Result {
+    pub fn set_bytes(&self, offset: u64, len: usize, byte: u8) -> Result {
         let dst = self.at(offset, len)?;
         // SAFETY: `dst` is valid for the length by `at`.
         unsafe { bindings::gmem_soft_fill(dst.cast(), c_int::from(byte), len) };
@@ -111,7 +111,7 @@ impl Memory {
     /// # Errors
     ///
     /// Also `EINVAL` when `offset` is not a multiple of 8.
-    pub fn add(&self, offset: u64, value: u64) -> Result {
+    pub fn add_u64(&self, offset: u64, value: u64) -> Result {
         if offset % 8 != 0 {
             return Err(EINVAL);
         }
@@ -130,7 +130,7 @@ impl ZeroRun {
     /// `ERANGE` when it is not inside; so for the methods of the other runs.
     pub fn zero(&self, memory: &Memory) -> Result {
         let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
-        memory.fill(self.dev_addr(), len, 0)
+        memory.set_bytes(self.dev_addr(), len, 0)
     }
 }
 
@@ -185,7 +185,7 @@ pub(super) enum Target {
 /// the call.
 pub(super) unsafe fn read(target: Target, memory: &Memory, buf: &mut [u8]) -> Result {
     match target {
-        Target::Local(offset) => memory.read(offset, buf),
+        Target::Local(offset) => memory.load_bytes(offset, buf),
         Target::Host(addr) => {
             let len = buf.len();
             // SAFETY: By the safety requirements.
@@ -200,7 +200,7 @@ pub(super) unsafe fn read(target: Target, memory: &Memory, buf: &mut [u8]) -> Re
 /// As for [`read`].
 pub(super) unsafe fn write(target: Target, memory: &Memory, buf: &[u8]) -> Result {
     match target {
-        Target::Local(offset) => memory.write(offset, buf),
+        Target::Local(offset) => memory.store_bytes(offset, buf),
         Target::Host(addr) => {
             // SAFETY: By the safety requirements.
             unsafe { bindings::gmem_soft_copy(host(addr).cast(), buf.as_ptr().cast(), buf.len()) };
@@ -214,7 +214,7 @@ pub(super) unsafe fn write(target: Target, memory: &Memory, buf: &[u8]) -> Resul
 /// As for [`read`].
 pub(super) unsafe fn fill(target: Target, memory: &Memory, len: usize, byte: u8) -> Result {
     match target {
-        Target::Local(offset) => memory.fill(offset, len, byte),
+        Target::Local(offset) => memory.set_bytes(offset, len, byte),
         Target::Host(addr) => {
             // SAFETY: By the safety requirements.
             unsafe { bindings::gmem_soft_fill(host(addr).cast(), c_int::from(byte), len) };
@@ -228,7 +228,7 @@ pub(super) unsafe fn fill(target: Target, memory: &Memory, len: usize, byte: u8)
 /// As for [`read`].
 pub(super) unsafe fn add(target: Target, memory: &Memory, value: u64) -> Result {
     match target {
-        Target::Local(offset) => memory.add(offset, value),
+        Target::Local(offset) => memory.add_u64(offset, value),
         Target::Host(addr) if addr % 8 == 0 => {
             // SAFETY: By the safety requirements; the address is aligned.
             unsafe { bindings::gmem_soft_add(host(addr).cast(), value) };

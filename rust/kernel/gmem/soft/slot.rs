@@ -8,10 +8,7 @@ use super::memory::{
     Target, //
 };
 use crate::{
-    gmem::{
-        Access,
-        Map, //
-    },
+    gmem::Map,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
@@ -138,31 +135,22 @@ impl Slot {
         self.0.load(Relaxed) & PRESENT != 0
     }
 
-    /// Removes the translation and waits until no access through it is in flight. Returns whether
-    /// there was one.
+    /// Removes the translation and waits until no access through it is in flight.
     ///
     /// Never called by someone who holds an [`InFlight`] of this slot.
-    pub fn clear(&self) -> bool {
-        let had = match self.update(|old| Some(old & COUNT)) {
-            Ok(old) => old & PRESENT != 0,
-            Err(_) => false,
-        };
+    pub fn clear(&self) {
+        let _ = self.update(|old| Some(old & COUNT));
         self.wait();
-        had
     }
 
-    /// Reduces the rights and waits until no access with the old ones is in flight.
-    pub fn protect(&self, access: Access) {
-        if !access.is_read() {
-            self.clear();
-        } else if !access.is_write() {
-            let _ = self.update(|old| Some(old & !WRITABLE));
-            self.wait();
-        }
+    /// Takes the right to store away, and waits until no access with it is in flight.
+    pub fn make_read_only(&self) {
+        let _ = self.update(|old| Some(old & !WRITABLE));
+        self.wait();
     }
 
     /// Waits until no access is in flight.
-    pub fn wait(&self) {
+    fn wait(&self) {
         // An access is the copy of a page at most; only a holder that lost its CPU takes longer.
         let mut spins = 0u32;
         while self.0.load(Acquire) & COUNT != 0 {
@@ -266,7 +254,7 @@ impl InFlight<'_> {
     /// # Errors
     ///
     /// `ERANGE` outside of the page or of the device's memory; so for all methods.
-    pub fn read(&self, memory: &Memory, offset: usize, buf: &mut [u8]) -> Result {
+    pub fn load_bytes(&self, memory: &Memory, offset: usize, buf: &mut [u8]) -> Result {
         let target = self.target(offset, buf.len())?;
         // SAFETY: The bytes are inside the page. It stays, because GMEM keeps it until the slot
         // was cleared, and clearing waits for `self`.
@@ -278,24 +266,24 @@ impl InFlight<'_> {
     /// # Errors
     ///
     /// Also `EACCES` when the access was not started as a store.
-    pub fn write(&self, memory: &Memory, offset: usize, buf: &[u8]) -> Result {
+    pub fn store_bytes(&self, memory: &Memory, offset: usize, buf: &[u8]) -> Result {
         let target = self.store_target(offset, buf.len())?;
-        // SAFETY: As in `read`.
+        // SAFETY: As in `load_bytes`.
         unsafe { memory::write(target, memory, buf) }
     }
 
-    /// Sets `len` bytes; errors as for [`write`](Self::write).
-    pub fn fill(&self, memory: &Memory, offset: usize, len: usize, byte: u8) -> Result {
+    /// Sets `len` bytes; errors as for [`store_bytes`](Self::store_bytes).
+    pub fn set_bytes(&self, memory: &Memory, offset: usize, len: usize, byte: u8) -> Result {
         let target = self.store_target(offset, len)?;
-        // SAFETY: As in `read`.
+        // SAFETY: As in `load_bytes`.
         unsafe { memory::fill(target, memory, len, byte) }
     }
 
     /// Adds to an aligned number, atomically for every other processor; errors as for
-    /// [`write`](Self::write), and `EINVAL` when it is not aligned.
-    pub fn add(&self, memory: &Memory, offset: usize, value: u64) -> Result {
+    /// [`store_bytes`](Self::store_bytes), and `EINVAL` when it is not aligned.
+    pub fn add_u64(&self, memory: &Memory, offset: usize, value: u64) -> Result {
         let target = self.store_target(offset, size_of::<u64>())?;
-        // SAFETY: As in `read`.
+        // SAFETY: As in `load_bytes`.
         unsafe { memory::add(target, memory, value) }
     }
 
