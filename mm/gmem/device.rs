@@ -84,21 +84,22 @@ impl Device {
     pub(crate) fn new(desc: Description) -> Result<Arc<Self>> {
         let stats = Arc::new(Stats::new(), GFP_KERNEL)?;
         let mut devices = DEVICES.lock();
-        let slot = match devices.iter().position(Option::is_none) {
-            Some(slot) => slot,
+        let index = match devices.iter().position(Option::is_none) {
+            Some(index) => index,
             None if devices.len() < MAX_DEVICES => {
                 devices.push(None, GFP_KERNEL)?;
                 devices.len() - 1
             }
             None => return Err(ENOSPC),
         };
+        let parts = Parts {
+            id: index as u32 + 1,
+            mmu: desc.mmu,
+            stats,
+        };
         let device = Arc::pin_init(
             pin_init!(Self {
-                parts: Parts {
-                    id: slot as u32 + 1,
-                    mmu: desc.mmu,
-                    stats,
-                },
+                parts,
                 name: desc.name,
                 caps: desc.caps,
                 reach: desc.reach,
@@ -109,7 +110,7 @@ impl Device {
             }),
             GFP_KERNEL,
         )?;
-        if let Some(entry) = devices.get_mut(slot) {
+        if let Some(entry) = devices.get_mut(index) {
             *entry = Some(device.clone());
         }
         Ok(device)

@@ -314,3 +314,17 @@ pub(crate) unsafe extern "C" fn gmem_hmadvise(
         Err(e) => e.to_errno() as isize,
     }
 }
+
+/// gm_as_create - make a standalone address space
+#[export]
+pub(crate) unsafe extern "C" fn gm_as_create(
+    _start: u64,
+    _end: u64,
+    _as: *mut *mut bindings::gm_as,
+) -> c_int {
+    sys::eopnotsupp().to_errno()
+}
+
+/// gm_as_destroy - free a standalone address space
+#[export]
+pub(crate) unsafe extern "C" fn gm_as_destroy(_as: *mut bindings::gm_as) {}

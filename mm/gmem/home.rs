@@ -75,7 +75,7 @@ pub(crate) fn bring(
 ) -> Result<Outcome> {
     let mut out = Outcome::default();
     let mut huge = None;
-    if m.is_huge(0) {
+    if m.is_huge(0) && matches!(m.source(0), Source::Device { .. }) {
         huge = alloc(PMD_ORDER, 0).ok();
         if huge.is_none() && !split {
             out.no_memory = PMD_PAGES;
@@ -85,6 +85,10 @@ pub(crate) fn bring(
     let apart = huge.is_none();
 
     for_each_piece(m, apart, |m, piece| {
+        // Addresses without a page are collected too; they stay without.
+        if !matches!(piece.source, Source::Device { .. }) {
+            return;
+        }
         let folio = match huge.take() {
             Some(folio) => Ok(folio),
             None => alloc(0, piece.index),

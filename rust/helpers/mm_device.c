@@ -97,11 +97,20 @@ __rust_helper int rust_helper_device_folio_split(unsigned long pfn)
 	return ret;
 }
 
-__rust_helper void rust_helper_zone_device_folio_init(struct folio *folio,
-						      struct dev_pagemap *pgmap,
-						      unsigned int order)
+/*
+ * Make a folio of free device pages.  They may have been the tail of a larger
+ * folio before, so nothing may be asked of them first.
+ */
+__rust_helper struct folio *
+rust_helper_device_folio_init(unsigned long pfn, struct dev_pagemap *pgmap,
+			      unsigned int order)
 {
-	zone_device_folio_init(folio, pgmap, order);
+	struct page *page = pfn_to_page(pfn);
+
+	zone_device_page_init(page, pgmap, order);
+	if (order)
+		folio_set_large_rmappable(page_folio(page));
+	return page_folio(page);
 }
 
 __rust_helper struct dev_pagemap *rust_helper_folio_pgmap(struct folio *folio)

@@ -196,10 +196,9 @@ impl<T: Operations> Pagemap<T> {
     pub fn folio(&self, page: usize, order: u32) -> Option<LockedFolio> {
         let pfn = self.pfn(page)?;
         self.pfn(page.checked_add(1usize.checked_shl(order)?)?.checked_sub(1)?)?;
-        // SAFETY: The frame is one of ours, so its page exists.
-        let folio = NonNull::new(unsafe { bindings::pfn_folio(pfn) })?;
-        // SAFETY: The folio and the pagemap are valid, and the pages are free as documented.
-        unsafe { bindings::zone_device_folio_init(folio.as_ptr(), self.pgmap.get(), order) };
+        // SAFETY: The frames are ours and free as documented; the pagemap is valid.
+        let folio = unsafe { bindings::device_folio_init(pfn, self.pgmap.get(), order) };
+        let folio = NonNull::new(folio)?;
         // SAFETY: The function returned with the folio locked and one reference.
         Some(unsafe { LockedFolio::from_raw(folio) })
     }
