@@ -88,7 +88,7 @@ TEST_F(access, read_only_in_the_middle)
 	char *middle = self->buf + 4 * self->page;
 
 	buf_fill(middle, self->page, 2);
-	ASSERT_EQ(0, to_device(self->fd, middle, self->page));
+	ASSERT_EQ(0, to_device(self->fd, self->buf, PAGES * self->page));
 	ASSERT_EQ(0, mprotect(middle, self->page, PROT_READ));
 	ASSERT_TRUE(on_device(self->buf, PAGES * self->page));
 	EXPECT_FAULT(cmd_fill(self->buf, 0x55, PAGES * self->page), middle);

@@ -82,6 +82,7 @@ TEST_F(vma, mremap_part)
 	EXPECT_EQ(0, npu_run1(self->fd, cmd_read(self->buf, 3 * self->page)));
 	/* And into the gap it left. */
 	check_mremap(_metadata, self, to, part, from);
+	ASSERT_EQ(0, to_device(self->fd, self->buf, self->len));
 	ASSERT_TRUE(on_device(self->buf, self->len));
 	EXPECT_TRUE(buf_check(self->buf, self->len, 1));
 }
