@@ -4,7 +4,15 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a bar is drawn: a guest's console is slow, and often ends in a file.
+const PER_SECOND: u8 = 2;
+
+fn wanted() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !dumb
+}
 
 /// One step of the work.
 pub struct Step {
@@ -14,12 +22,18 @@ pub struct Step {
 }
 
 impl Step {
-    /// Begins a step of `parts` parts.
+    /// Begins a step of `parts` parts, 0 if their number is not known.
     pub fn begin(name: &'static str, parts: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix:42} {bar:30} {pos}/{len}");
+        let bar = wanted().then(|| {
+            let template = if parts == 0 {
+                "{prefix:42} {pos}"
+            } else {
+                "{prefix:42} {bar:20} {pos}/{len}"
+            };
+            let style = ProgressStyle::with_template(template);
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(parts as u64)
+            let target = ProgressDrawTarget::stderr_with_hz(PER_SECOND);
+            ProgressBar::with_draw_target(Some(parts as u64), target)
                 .with_style(style)
                 .with_prefix(name)
         });

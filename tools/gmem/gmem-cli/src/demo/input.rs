@@ -96,15 +96,23 @@ fn is_text(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
-/// In a kernel tree the documentation comes first, then the largest sources.
+/// Where to look first in a kernel tree: some documentation, the sources of the
+/// core, and then the headers that are large; a guest reads through a file system
+/// on which every file costs time.
+const KERNEL_TREE: [&str; 4] = [
+    "Documentation/admin-guide",
+    "mm",
+    "kernel",
+    "drivers/gpu/drm/amd/include/asic_reg",
+];
+
+/// Directories to read, in this order.
 fn roots(dir: &Path) -> Vec<PathBuf> {
-    let known = ["Documentation", "include", "mm", "kernel", "fs", "drivers"];
-    let known = known.iter().map(|name| dir.join(name));
-    let mut roots: Vec<_> = known.filter(|root| root.is_dir()).collect();
-    if roots.len() < 2 {
-        roots = vec![dir.to_owned()];
+    let known = KERNEL_TREE.map(|name| dir.join(name));
+    if known.iter().all(|root| root.is_dir()) {
+        return known.into();
     }
-    roots
+    vec![dir.to_owned()]
 }
 
 impl Text {
