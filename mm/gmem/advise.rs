@@ -170,28 +170,23 @@ fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
     let mut arrays = Arrays::new(PMD_PAGES)?;
 
     for_each_mapped(mm, range, |piece| {
-        let mut next = piece.first();
-        while next < piece.end() {
-            if sys::fatal_signal() {
-                return Err(EINTR);
-            }
+        if sys::fatal_signal() {
+            return Err(EINTR);
+        }
+        let readable = {
             let mmap = mm.mmap_read_lock();
-            let rest = PageRange::new(next, piece.end()).ok_or(EINVAL)?;
-            let Some(vma) = vma_info::first_in(
-                mm,
-                &mmap,
-                rest.start_byte() as usize,
-                rest.end_byte() as usize,
-            ) else {
-                return Ok(());
-            };
-            let Some(part) = rest.intersect(home::pages_of(vma)) else {
-                return Ok(());
-            };
+            let (start, end) = (piece.start_byte() as usize, piece.end_byte() as usize);
+            let vma = vma_info::first_in(mm, &mmap, start, end)
+                .filter(|vma| home::pages_of(vma).covers(piece));
+            // The mapping changed since it was found: there is nothing to bring any more.
+            let Some(vma) = vma else { return Ok(()) };
             if vma_info::is_anonymous(vma) {
-                home::prefetch(vma, part, &mut arrays)?;
+                home::prefetch(vma, piece, &mut arrays)?;
             }
-            next = part.end();
+            vma.flags() & bindings::VM_READ as usize != 0
+        };
+        if readable {
+            sys::populate(mm, piece.start_byte() as usize, piece.len_bytes() as usize)?;
         }
         Ok(())
     })?;

@@ -224,7 +224,7 @@ impl Part<'_> {
                     memory,
                     vma,
                     range,
-                    exclusive_only: self.request.write && moves == 0,
+                    exclusive_only: self.request.write,
                 };
                 failed = move_in::to_device(&job, batch);
             }

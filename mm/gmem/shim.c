@@ -76,6 +76,12 @@ int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len)
 	return do_madvise(mm, start, len, MADV_DONTNEED);
 }
 
+/* The range was checked to be page aligned and readable. */
+int gmem_populate(struct mm_struct *mm, unsigned long start, unsigned long len)
+{
+	return do_madvise(mm, start, len, MADV_POPULATE_READ);
+}
+
 /*
  * Host pages reach the device under addresses that need no unmapping: an
  * emulated device has no DMA mask and gets physical addresses, a real one must

@@ -87,6 +87,12 @@ pub(crate) fn dontneed(mm: &MmWithUser, start: usize, len: usize) -> Result {
     to_result(unsafe { bindings::gmem_dontneed(mm.as_raw(), start, len) })
 }
 
+/// Reads in what is in swap of a page-aligned range, in bytes, and maps zeroes where nothing is.
+pub(crate) fn populate(mm: &MmWithUser, start: usize, len: usize) -> Result {
+    // SAFETY: As in `dontneed()`.
+    to_result(unsafe { bindings::gmem_populate(mm.as_raw(), start, len) })
+}
+
 /// Returns whether a fatal signal waits for the current task.
 pub(crate) fn fatal_signal() -> bool {
     // SAFETY: A plain call.
