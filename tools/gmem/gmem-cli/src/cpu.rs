@@ -26,44 +26,64 @@ pub fn gather<'a>(table: &'a [u32], index: &'a [u32]) -> impl Iterator<Item = u3
     index.iter().map(|&at| table[at as usize])
 }
 
-/// Rows of `b` that are multiplied with a row of `a` before the next one, so that
-/// they stay in the cache.
-const TILE: usize = 64;
+/// Columns of `b` that one pass over rows of `a` serves.
+const COLUMNS: usize = 4;
 
 /// Product of row-major int8 matrices, summed in 32 bits, divided by `2^shift` with
 /// rounding to nearest and clamped.
+///
+/// Two rows of `a` share the halves of 64-bit numbers, so that one multiplication
+/// makes two products: an emulated CPU is good at that and poor at vectors.
 pub fn gemm(dst: &mut [i8], a: &[i8], b: &[i8], shape: Gemm) {
     let [n, k] = [shape.n, shape.k].map(usize::from);
     let half = (1i64 << shape.shift) >> 1;
-    // 16-bit rows of a and columns of b: the compiler makes multiply-add of pairs.
-    let a: Vec<i16> = a.iter().copied().map(i16::from).collect();
-    let columns = transposed(b, n, k);
-    for (tile, columns) in columns.chunks(TILE * k).enumerate() {
-        for (row, out) in a.chunks_exact(k).zip(dst.chunks_exact_mut(n)) {
-            let out = &mut out[tile * TILE..];
-            for (column, out) in columns.chunks_exact(k).zip(out) {
-                let sum = (i64::from(dot(row, column)) + half) >> shape.shift;
-                *out = sum.clamp(-128, 127) as i8;
+    let scale = |sum: i64| ((sum + half) >> shape.shift).clamp(-128, 127) as i8;
+    let columns = columns(b, n, k);
+    for (rows, out) in a.chunks(2 * k).zip(dst.chunks_mut(2 * n)) {
+        let (top, bottom) = rows.split_at(k);
+        // The last row of an odd number stands alone.
+        let bottom = bottom.iter().copied().chain(std::iter::repeat(0));
+        let pairs = top.iter().zip(bottom);
+        let pairs: Vec<i64> = pairs
+            .map(|(&top, bottom)| i64::from(top) + (i64::from(bottom) << 32))
+            .collect();
+        for (group, columns) in columns.chunks_exact(COLUMNS * k).enumerate() {
+            for (i, sums) in dot(&pairs, columns).into_iter().enumerate() {
+                let column = group * COLUMNS + i;
+                if column < n {
+                    // A sum has 31 bits at most; a negative one borrowed from above.
+                    let low = i64::from(sums as i32);
+                    out[column] = scale(low);
+                    if let Some(out) = out.get_mut(n + column) {
+                        *out = scale((sums - low) >> 32);
+                    }
+                }
             }
         }
     }
 }
 
-fn dot(a: &[i16], b: &[i16]) -> i32 {
-    let products = a.iter().zip(b);
-    products.fold(0, |sum: i32, (&a, &b)| {
-        sum.wrapping_add(i32::from(a) * i32::from(b))
-    })
-}
-
-fn transposed(b: &[i8], n: usize, k: usize) -> Vec<i16> {
-    let mut columns = vec![0; n * k];
+/// The columns of `b`, one after the other, filled up with zeroes to whole groups.
+fn columns(b: &[i8], n: usize, k: usize) -> Vec<i64> {
+    let mut columns = vec![0; n.next_multiple_of(COLUMNS) * k];
     for (j, row) in b.chunks_exact(n).enumerate() {
         for (i, &value) in row.iter().enumerate() {
-            columns[i * k + j] = i16::from(value);
+            columns[i * k + j] = i64::from(value);
         }
     }
     columns
+}
+
+fn dot(row: &[i64], columns: &[i64]) -> [i64; COLUMNS] {
+    let k = row.len();
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| &columns[i * k..(i + 1) * k]);
+    let mut sums = [0i64; COLUMNS];
+    for i in 0..k {
+        for (sum, column) in sums.iter_mut().zip([a, b, c, d]) {
+            *sum = sum.wrapping_add(row[i].wrapping_mul(column[i]));
+        }
+    }
+    sums
 }
 
 #[cfg(test)]
@@ -86,6 +106,7 @@ mod tests {
             (3, 70, 5, 1),
             (17, 129, 33, 7),
             (2, 3, 200, 31),
+            (5, 4, 9, 0),
         ] {
             let (a, b) = (random(m * k, 1), random(k * n, 2));
             let mut dst = vec![0i8; m * n];

@@ -17,6 +17,12 @@ const SHAPE: Gemm = Gemm {
     shift: 10,
 };
 const STEPS: usize = 4;
+const PLACES: [&str; STEPS] = [
+    "CPU: int8 GEMM",
+    "NPU 0: int8 GEMM of the CPU's product",
+    "CPU: int8 GEMM of NPU 0's product",
+    "NPU 1: int8 GEMM of the CPU's product",
+];
 
 /// A matrix of small numbers from text.
 fn matrix(text: &[u8]) -> impl Iterator<Item = i8> + '_ {
@@ -34,7 +40,6 @@ fn shared(values: &[i8]) -> gmem::Result<Buffer> {
 
 /// Multiplies: CPU, NPU 0, CPU, NPU 1; each step uses the one before.
 pub fn multiply(npus: &[Npu; 2], text: &Text, verdict: &mut Verdict) -> anyhow::Result<()> {
-    let step = Step::begin("CPU, NPU 0, CPU, NPU 1: int8 GEMM chain", STEPS);
     let piece = text.ordinary.len() / (STEPS + 1);
     let inputs: Vec<Vec<i8>> = (0..=STEPS)
         .map(|i| matrix(&text.ordinary[i * piece..]).collect())
@@ -44,24 +49,24 @@ pub fn multiply(npus: &[Npu; 2], text: &Text, verdict: &mut Verdict) -> anyhow::
     for (number, weights) in inputs[1..].iter().enumerate() {
         let w = shared(weights)?;
         let mut out = Buffer::new(N * N)?;
-        let place = if number % 2 == 0 {
+        let place = PLACES[number];
+        let step = Step::begin(place, 1);
+        if number % 2 == 0 {
             cpu::gemm(out.view_mut(), x.view(), w.view(), SHAPE);
-            "the CPU".to_owned()
         } else {
-            let index = number / 2;
             let job = Job::new().gemm(out.view_mut::<i8>(), x.view(), w.view(), SHAPE)?;
-            npus[index].run(job)?;
-            format!("NPU {index}")
-        };
+            npus[number / 2].run(job)?;
+        }
+        step.end();
+        let step = Step::begin("CPU: the same in ordinary memory", 1);
         let mut expected = vec![0; N * N];
         cpu::gemm(&mut expected, &ordinary, weights, SHAPE);
         verdict.check(out.view::<i8>() == expected, || {
-            format!("product {number}, made by {place}, is wrong")
+            format!("product {number} is wrong ({place})")
         });
         (x, ordinary) = (out, expected);
-        step.tick();
+        step.end();
     }
-    step.end();
     Ok(())
 }
 
