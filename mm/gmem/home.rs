@@ -43,6 +43,9 @@ use kernel::{
     sync::Arc, //
 };
 
+/// How often a CPU fault asks the device for a page before it gives up.
+const COPY_ATTEMPTS: usize = 4;
+
 /// A CPU fault on a small device page brings this much with it: 64 KiB.
 const SMALL_ORDER: u32 = 4;
 
@@ -234,18 +237,35 @@ pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
     else {
         return FaultResult::Bus;
     };
+    for _ in 0..COPY_ATTEMPTS {
+        match cpu_fault_once(fault, range, page, &mut arrays) {
+            Some(result) => return result,
+            None => continue,
+        }
+    }
+    // As swap does when its disk will not answer. The page stays on the device.
+    FaultResult::Bus
+}
+
+/// Returns [`None`] when the device would not give the page.
+fn cpu_fault_once(
+    fault: &Fault<'_>,
+    range: PageRange,
+    page: u64,
+    arrays: &mut Arrays,
+) -> Option<FaultResult> {
+    let vma = fault.vma();
     let bytes = range.start_byte() as usize..range.end_byte() as usize;
     let select = Select {
         huge: range.is_block(),
         ..DEVICE_ONLY
     };
-    let Ok(mut m) = Migration::from_fault(fault, bytes.clone(), select, owner(), &mut arrays)
-    else {
-        return FaultResult::Bus;
+    let Ok(mut m) = Migration::from_fault(fault, bytes.clone(), select, owner(), arrays) else {
+        return Some(FaultResult::Bus);
     };
     if m.is_empty() {
         // Somebody else moved it, or is about to: the access is tried again.
-        return FaultResult::Done;
+        return Some(FaultResult::Done);
     }
     let wanted = (page - range.first()) as usize;
     let mut starved = false;
@@ -257,12 +277,10 @@ pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
         folio
     });
     match outcome {
-        Err(_) => FaultResult::NoMemory,
-        Ok(_) if starved => FaultResult::NoMemory,
-        // The device would not give the bytes. They are safe where they are; a task that is being
-        // killed need not see them any more.
-        Ok(outcome) if outcome.failed > 0 && sys::fatal_signal() => FaultResult::Bus,
-        Ok(_) => FaultResult::Done,
+        Err(_) => Some(FaultResult::NoMemory),
+        Ok(_) if starved => Some(FaultResult::NoMemory),
+        Ok(outcome) if outcome.failed > 0 && outcome.moved == 0 => None,
+        Ok(_) => Some(FaultResult::Done),
     }
 }
 
