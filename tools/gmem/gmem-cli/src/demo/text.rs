@@ -21,7 +21,7 @@ const DEPTH: usize = 8;
 /// Blocks that are gathered before the CPU looks.
 const SLOTS: usize = 4;
 /// Of every so many words one is gathered, so that all pages are visited.
-const STRIDE: usize = 8;
+const STRIDE: usize = 16;
 /// Words gathered from a block.
 const WORDS: usize = BLOCK / size_of::<u32>() / STRIDE;
 
