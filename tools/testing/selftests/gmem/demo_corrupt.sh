@@ -7,8 +7,8 @@ skip_unless_there gmem
 
 input=${GMEM_DEMO_INPUT:-}
 if [ -z "$input" ]; then
-	for d in /usr/lib/python3* /usr/share /usr/lib; do
-		[ -d "$d" ] && input=$d
+	for d in /usr/lib/python3* /usr/include /usr/share; do
+		[ -n "$input" ] || [ ! -d "$d" ] || input=$d
 	done
 fi
 if [ -z "$input" ]; then

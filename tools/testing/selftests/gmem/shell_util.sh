@@ -23,14 +23,14 @@ skip_unless_there() {
 
 # result NAME CMD...: one test, which passes when CMD does.
 result() {
-	name=$1
+	result_name=$1
 	shift
 	tests=$((tests + 1))
 	if "$@"; then
-		echo "ok $tests $name"
+		echo "ok $tests $result_name"
 	else
 		failed=$((failed + 1))
-		echo "not ok $tests $name"
+		echo "not ok $tests $result_name"
 	fi
 }
 
