@@ -3,8 +3,8 @@
 //! The NPU's page table.
 //!
 //! Four levels of 512 entries. The cores walk it without locks: a table that was added stays
-//! until the whole page table goes, and the entries that change are [`soft::Slot`]s. A block of 2 MiB is
-//! mapped by one large entry or by a leaf of 512 small ones.
+//! until the whole page table goes, and the entries that change are [`soft::Slot`]s. A block of
+//! 2 MiB is mapped by one large entry or by a leaf of 512 small ones.
 
 use core::ops::Range;
 use kernel::{

@@ -221,7 +221,8 @@ impl Queue {
         }
     }
 
-    /// Takes the number of a job that will be [`push`](Self::push)ed or [`abandon`](Self::abandon)ed.
+    /// Takes a number for a job. The caller then calls [`push`](Self::push) or
+    /// [`abandon`](Self::abandon).
     ///
     /// # Errors
     ///

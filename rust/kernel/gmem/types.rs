@@ -183,6 +183,18 @@ impl Map {
     // The value of GM_MAP_LOCAL.
     const LOCAL: u32 = bit_u32(8);
 
+    /// Makes a run of device memory, which is never freed under an entry.
+    #[cfg(CONFIG_GMEM_KUNIT_TEST)]
+    pub(super) fn local(va: u64, addr: u64, nr_pages: u32, access: Access) -> Self {
+        // INVARIANT: There is no host memory behind it.
+        Self(bindings::gm_map {
+            va,
+            addr,
+            nr_pages,
+            flags: access.as_raw() | Self::LOCAL,
+        })
+    }
+
     /// First virtual address.
     pub fn va(&self) -> u64 {
         self.0.va

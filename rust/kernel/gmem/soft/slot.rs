@@ -301,3 +301,115 @@ impl Drop for InFlight<'_> {
         self.slot.0.fetch_sub(COUNT_ONE, Release);
     }
 }
+
+#[cfg(CONFIG_GMEM_KUNIT_TEST)]
+#[macros::kunit_tests(gmem_soft_slot)]
+mod tests {
+    use super::*;
+    use crate::gmem::Access;
+
+    const SIZE: usize = 4 << 20;
+
+    fn map(addr: u64, nr_pages: u32, access: Access) -> Map {
+        // Addresses are offsets in device memory, so no host memory has to stay.
+        Map::local(0x20_0000, addr, nr_pages, access)
+    }
+
+    #[test]
+    fn bytes_go_where_the_entry_leads() -> Result {
+        let memory = Memory::new(SIZE)?;
+        let slot = Slot::new();
+        slot.enter(&map(0x3000, 4, Access::WRITE), 2)?;
+        slot.access(true)
+            .map_err(|_| EFAULT)?
+            .store_bytes(&memory, 10, b"bytes")?;
+        let mut found = [0u8; 5];
+        memory.load_bytes(0x500a, &mut found)?;
+        assert_eq!(&found, b"bytes");
+        assert!(slot.is_dirty());
+        Ok(())
+    }
+
+    #[test]
+    fn accesses_stay_inside_the_page() -> Result {
+        let memory = Memory::new(SIZE)?;
+        let slot = Slot::new();
+        let mut two = [0u8; 2];
+
+        slot.enter(&map(0x3000, 1, Access::READ), 0)?;
+        let page = slot.access(false).map_err(|_| EFAULT)?;
+        assert!(page.load_bytes(&memory, 4094, &mut two).is_ok());
+        assert!(page.load_bytes(&memory, 4095, &mut two).is_err());
+        assert!(page.load_bytes(&memory, usize::MAX, &mut two).is_err());
+        drop(page);
+
+        slot.enter_large(&map(0x20_0000, 512, Access::READ))?;
+        let page = slot.access(false).map_err(|_| EFAULT)?;
+        assert!(page.load_bytes(&memory, 0x1f_fffe, &mut two).is_ok());
+        assert!(page.load_bytes(&memory, 0x1f_ffff, &mut two).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn rights_are_kept() -> Result {
+        let memory = Memory::new(SIZE)?;
+        let slot = Slot::new();
+
+        assert_eq!(slot.access(false).err(), Some(Miss::Absent));
+        slot.enter(&map(0, 1, Access::READ), 0)?;
+        assert_eq!(slot.access(true).err(), Some(Miss::ReadOnly));
+        slot.enter(&map(0, 1, Access::WRITE), 0)?;
+        let page = slot.access(false).map_err(|_| EFAULT)?;
+        assert!(page.store_bytes(&memory, 0, b"x").is_err());
+        drop(page);
+        slot.make_read_only();
+        assert_eq!(slot.access(true).err(), Some(Miss::ReadOnly));
+        slot.clear();
+        assert_eq!(slot.access(false).err(), Some(Miss::Absent));
+        Ok(())
+    }
+
+    #[test]
+    fn accessed_bit_is_set_and_cleared() -> Result {
+        let slot = Slot::new();
+
+        slot.enter(&map(0, 1, Access::READ), 0)?;
+        assert!(!slot.age());
+        drop(slot.access(false));
+        assert!(slot.age());
+        assert!(!slot.age());
+        assert!(!slot.is_dirty());
+        Ok(())
+    }
+
+    #[test]
+    fn accesses_are_counted() -> Result {
+        let slot = Slot::new();
+
+        slot.enter(&map(0x7000, 1, Access::WRITE), 0)?;
+        let first = slot.access(true);
+        let second = slot.access(false);
+        // A new translation does not forget who still uses the old one.
+        slot.enter(&map(0x9000, 1, Access::WRITE), 0)?;
+        assert_eq!(slot.0.load(Relaxed) & COUNT, 2 * COUNT_ONE);
+        drop(first);
+        drop(second);
+        assert_eq!(slot.0.load(Relaxed) & COUNT, 0);
+        slot.clear();
+        assert_eq!(slot.0.load(Relaxed), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_large_page_is_refused() {
+        let slot = Slot::new();
+
+        assert!(slot
+            .enter_large(&map(0x20_0000, 511, Access::READ))
+            .is_err());
+        assert!(slot.enter_large(&map(0x1000, 512, Access::READ)).is_err());
+        assert!(slot.enter(&map(0, 1, Access::READ), 1).is_err());
+        assert!(slot.enter(&map(1, 1, Access::READ), 0).is_err());
+        assert!(!slot.is_present());
+    }
+}
