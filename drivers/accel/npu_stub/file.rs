@@ -11,6 +11,7 @@ use crate::{
     queue::Job, //
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     gmem,
     ioctl::{
         _IOR,
@@ -145,9 +146,10 @@ impl NpuFile {
     fn read_cmds(&self, addr: UserPtr, nr: u32) -> Result<KVVec<Cmd>> {
         let limit = 1 << self.npu.config.va_bits;
         let mut reader = UserSlice::new(addr, nr as usize * Cmd::SIZE).reader();
-        let mut cmds = KVVec::with_capacity(nr as usize, GFP_KERNEL)?;
+        // What a process can pile up is charged to it.
+        let mut cmds = KVVec::with_capacity(nr as usize, GFP_KERNEL_ACCOUNT)?;
         for _ in 0..nr {
-            cmds.push(Cmd::read(&mut reader, limit)?, GFP_KERNEL)?;
+            cmds.push(Cmd::read(&mut reader, limit)?, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(cmds)
     }

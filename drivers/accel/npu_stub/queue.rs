@@ -10,6 +10,7 @@ use crate::{
     cmd::Cmd, //
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     gmem::eventfd::EventFd,
     new_condvar,
     new_mutex,
@@ -189,7 +190,7 @@ impl Queue {
     /// `ENODEV` when the queue was halted, `ENOMEM`.
     pub(crate) fn open(&self) -> Result<u64> {
         // Room for results of jobs that were waited for late.
-        let results = KVec::with_capacity(self.max_jobs as usize * 4, GFP_KERNEL)?;
+        let results = KVec::with_capacity(self.max_jobs as usize * 4, GFP_KERNEL_ACCOUNT)?;
         let mut state = self.state.lock();
         if state.halted {
             return Err(ENODEV);
