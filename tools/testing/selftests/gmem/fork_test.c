@@ -137,6 +137,8 @@ TEST_F(fork, childs_device_writes)
 		_exit(buf_is(self->buf, self->len, 0xee) ? 0 : 4);
 	}
 	EXPECT_EQ(0, child_result(child, 10000));
+	/* Breaking COW took the shared pages home. */
+	ASSERT_EQ(0, to_device(self->fd, self->buf, self->len));
 	ASSERT_TRUE(on_device(self->buf, self->len));
 	EXPECT_TRUE(buf_is(self->buf, self->len, 0xaa));
 }
