@@ -171,7 +171,7 @@ TEST_F(inject, retry)
 	EXPECT_LT(0, fail_stop("fail_gmem_retry"));
 	ASSERT_TRUE(on_device(self->buf, self->len));
 
-	ASSERT_EQ(0, fail_start("fail_gmem_retry", 50, 1000));
+	ASSERT_EQ(0, fail_start("fail_gmem_retry", 100, 20));
 	EXPECT_EQ(0, npu_run1(self->fd[1], cmd_copy(copy, self->buf, self->len)));
 	EXPECT_LT(0, fail_stop("fail_gmem_retry"));
 	ASSERT_TRUE(on_device(copy, self->len));
