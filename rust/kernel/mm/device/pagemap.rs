@@ -7,7 +7,10 @@
 use super::folio::LockedFolio;
 use crate::{
     bindings,
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        from_result, //
+    },
     mm::virt::VmaRef,
     page::PAGE_SHIFT,
     prelude::*,
@@ -90,6 +93,21 @@ pub trait Operations: Send + Sync {
 
     /// Brings a page home that the CPU touched.
     fn migrate_to_ram(&self, fault: &Fault<'_>) -> FaultResult;
+
+    /// Says what becomes of `nr` pages, from page `page` of the memory on, that are reported to be
+    /// broken.
+    ///
+    /// The frames of private memory only name pages: there are no bytes behind them that the CPU
+    /// could find broken, so such a report is a mistake or a test. It is refused and the pages stay
+    /// as they are. A device that loses bytes tells its driver. There always is an answer, because
+    /// without one the core takes the pages for those of a DAX file, which they are not.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` when nothing was done. Not `EOPNOTSUPP`, which asks the core to act.
+    fn memory_failure(&self, _page: usize, _nr: usize) -> Result {
+        Err(ENXIO)
+    }
 }
 
 /// A range of device-private memory.
@@ -114,7 +132,7 @@ impl<T: Operations> Pagemap<T> {
     const OPS: bindings::dev_pagemap_ops = bindings::dev_pagemap_ops {
         folio_free: Some(Self::folio_free_callback),
         migrate_to_ram: Some(Self::migrate_to_ram_callback),
-        memory_failure: None,
+        memory_failure: Some(Self::memory_failure_callback),
         // A piece of a folio belongs where the whole did: the core's default.
         folio_split: None,
     };
@@ -255,6 +273,25 @@ impl<T: Operations> Pagemap<T> {
             FaultResult::NoMemory => bindings::vm_fault_reason_VM_FAULT_OOM,
             FaultResult::Bus => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
         }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the core with a range of frames of this pagemap, which a reference keeps alive.
+    unsafe extern "C" fn memory_failure_callback(
+        pgmap: *mut bindings::dev_pagemap,
+        pfn: usize,
+        nr_pages: usize,
+        _flags: c_int,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: By the safety requirements.
+            let this = unsafe { Self::from_pgmap(pgmap) };
+            let page = this.page(pfn).ok_or(ENXIO)?;
+
+            this.data.memory_failure(page, nr_pages)?;
+            Ok(0)
+        })
     }
 }
 
