@@ -3,6 +3,10 @@
 //! Devices: what a driver registered, and the list of all of them.
 
 use crate::{
+    debugfs::{
+        self,
+        DeviceDir, //
+    },
     evict,
     memory::Memory,
     mmu::Mmu,
@@ -64,6 +68,8 @@ pub(crate) struct Device {
     idle: CondVar,
     #[pin]
     contexts: Mutex<usize>,
+    #[pin]
+    debug_dir: Mutex<Option<DeviceDir>>,
 }
 
 /// Proof that the device takes part: it cannot be destroyed, nor its memory leave, until the value
@@ -107,17 +113,23 @@ impl Device {
                 gate <- new_mutex!(Gate { open: true, inside: 0 }, "gmem_gate"),
                 idle <- new_condvar!("gmem_idle"),
                 contexts <- new_mutex!(0, "gmem_contexts"),
+                debug_dir <- new_mutex!(None, "gmem_debug_dir"),
             }),
             GFP_KERNEL,
         )?;
         if let Some(entry) = devices.get_mut(index) {
             *entry = Some(device.clone());
         }
+        drop(devices);
+        *device.debug_dir.lock() = debugfs::add(&device);
         Ok(device)
     }
 
     /// Takes the device off the list; its memory has left before.
     pub(crate) fn unlist(&self) {
+        // Waits for readers, so not under a lock that they take.
+        let dir = self.debug_dir.lock().take();
+        drop(dir);
         let mut devices = DEVICES.lock();
         if let Some(entry) = devices.get_mut(self.parts.id as usize - 1) {
             // The reference of the caller outlives this one, so nothing is freed under the lock.
@@ -211,7 +223,6 @@ impl Device {
     pub(crate) fn context_removed(&self) {
         *self.contexts.lock() -= 1;
     }
-
 
     /// Returns the counters.
     pub(crate) fn stats(&self) -> bindings::gm_dev_stats {

@@ -5,6 +5,7 @@
 use crate::{
     advise,
     context::Context,
+    debugfs,
     device::{
         Description,
         Device,
@@ -48,7 +49,9 @@ pub(crate) unsafe extern "C" fn gmem_init() -> c_int {
     unsafe {
         DEVICES.init();
         SPACES.init();
+        debugfs::ROOT.init();
     }
+    debugfs::init();
     0
 }
 

@@ -12,7 +12,7 @@
 //!   full; [`migrate`]: what these share,
 //! - [`invalidate`]: the CPU page table changes,
 //! - [`entry`], [`range`], [`block`], [`lru`]: pure logic, which host tests include too,
-//! - [`mmu`], [`sys`]: calls of drivers and of the C shim.
+//! - [`mmu`], [`sys`]: calls of drivers and of the C shim; [`debugfs`]: what there is to see.
 //!
 //! # Locks
 //!
@@ -48,6 +48,7 @@ mod advise;
 mod block;
 mod chunk;
 mod context;
+mod debugfs;
 mod device;
 mod entry;
 mod evict;

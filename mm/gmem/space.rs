@@ -142,6 +142,25 @@ impl Space {
         Some(SPACES.lock().tree().get(&key(mm))?.space.clone())
     }
 
+    /// Calls `f` with each mirror address space, as long as it succeeds. `f` may take locks.
+    pub(crate) fn try_for_each<E>(
+        mut f: impl FnMut(&Self) -> core::result::Result<(), E>,
+    ) -> core::result::Result<(), E> {
+        let mut next = 0;
+        loop {
+            let (key, space) = {
+                let mut spaces = SPACES.lock();
+                let Some(cursor) = spaces.tree().cursor_lower_bound(&next) else {
+                    return Ok(());
+                };
+                let (key, entry) = cursor.current();
+                (*key, entry.space.clone())
+            };
+            f(&space)?;
+            next = key.wrapping_add(1);
+        }
+    }
+
     /// Counts one more user.
     pub(crate) fn hold(self: &Arc<Self>) {
         if let Some(entry) = SPACES.lock().tree().get_mut(&key(&self.mm)) {
@@ -169,6 +188,11 @@ impl Space {
             let tree = core::mem::replace(&mut self.watches.lock().tree, RBTree::new());
             drop(tree);
         }
+    }
+
+    /// Returns how many parts of the page table are subscribed to.
+    pub(crate) fn nr_watches(&self) -> usize {
+        self.watches.lock().tree.iter().count()
     }
 
     /// Lets devices use all of the process's memory.

@@ -212,7 +212,6 @@ impl Directory {
     }
 
     /// Counts what the directory knows, entry by entry. Takes no lock.
-    #[expect(dead_code, reason = "for debugfs")]
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = Usage::default();
 

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What GMEM shows under `/sys/kernel/debug/gmem/`.
+//!
+//! A directory for each device, and one file for all mirror address spaces. Nothing depends on
+//! them: where they cannot be made, they are missing.
+
+use crate::{
+    device::Device,
+    space::Space, //
+};
+use kernel::{
+    debugfs::{
+        Dir,
+        File,
+        Scope, //
+    },
+    fmt,
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+
+/// The directory of GMEM and the files in it.
+pub(crate) struct Root {
+    dir: Dir,
+    _spaces: Pin<KBox<File<()>>>,
+}
+
+/// The directory of one device. It holds the device, which therefore has to let go of it.
+pub(crate) type DeviceDir = Pin<KBox<Scope<Arc<Device>>>>;
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialized by `init()` before any other function of GMEM runs.
+    pub(crate) unsafe(uninit) static ROOT: Mutex<Option<Root>> = None;
+}
+
+/// Makes the directory of GMEM.
+pub(crate) fn init() {
+    let dir = Dir::new(c"gmem");
+    let spaces = KBox::pin_init(
+        dir.read_callback_file(c"spaces", (), &|(), f| spaces(f)),
+        GFP_KERNEL,
+    );
+    if let Ok(spaces) = spaces {
+        *ROOT.lock() = Some(Root {
+            dir,
+            _spaces: spaces,
+        });
+    }
+}
+
+/// Makes the directory of a device.
+pub(crate) fn add(device: &Arc<Device>) -> Option<DeviceDir> {
+    let root = ROOT.lock().as_ref()?.dir.clone();
+    let name = CString::try_from_fmt(fmt!("{}-{}", &*device.name, device.parts.id)).ok()?;
+    // An initializer: the reference itself.
+    let data = Ok::<_, Error>(device.clone());
+    let dir = root.scope(data, &name, |device, dir| {
+        dir.read_callback_file(c"stats", device, &stats);
+    });
+
+    KBox::pin_init(dir, GFP_KERNEL).ok()
+}
+
+/// The counters of a device, one a line, under their names in `struct gm_dev_stats`.
+fn stats(device: &Arc<Device>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let stats = device.stats();
+
+    writeln!(f, "mem_total {}", stats.mem_total)?;
+    writeln!(f, "mem_free {}", stats.mem_free)?;
+    writeln!(f, "faults {}", stats.faults)?;
+    writeln!(f, "to_dev {}", stats.to_dev)?;
+    writeln!(f, "from_dev {}", stats.from_dev)?;
+    writeln!(f, "zeroed {}", stats.zeroed)?;
+    writeln!(f, "peer {}", stats.peer)?;
+    writeln!(f, "evicted {}", stats.evicted)?;
+    writeln!(f, "invalidated {}", stats.invalidated)?;
+    writeln!(f, "remote {}", stats.remote)?;
+    writeln!(f, "contexts {}", stats.contexts)
+}
+
+/// The mirror address spaces, one a line.
+fn spaces(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    Space::try_for_each(|space| {
+        let contexts = space.lock_map().contexts().count();
+        let usage = space.directory.usage();
+
+        writeln!(
+            f,
+            "contexts={contexts} watches={} small={} huge={} on_device={} mapped={}",
+            space.nr_watches(),
+            usage.small,
+            usage.huge,
+            usage.on_device,
+            usage.mapped
+        )
+    })
+}
