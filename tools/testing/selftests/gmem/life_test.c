@@ -121,13 +121,18 @@ TEST_F(life, exit_under_a_running_job)
 			cmd_fill(self->buf, 0x31, self->len),
 		};
 
+		uint64_t end = now_ms() + 2000;
+
 		if (!npu_start(fd, cmds, 3))
 			_exit(1);
-		sleep_ms(50);
+		/* Until it is at the second command. */
+		while (pages_on_device(self->buf, self->len) <
+			       self->len / page_size() && now_ms() < end)
+			sleep_ms(5);
 		_exit(npu_busy(fd) && on_device(self->buf, self->len) ? 42 : 2);
 	}
 	/* Far less than the job would take. */
-	EXPECT_EQ(42, child_result(child, 3000));
+	EXPECT_EQ(42, child_result(child, 4000));
 	EXPECT_TRUE(buf_check(self->buf, self->len, 1));
 }
 
