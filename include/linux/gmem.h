@@ -59,7 +59,7 @@ struct gm_as;
 struct gm_context;
 struct gm_dev;
 
-/* Access rights of a device mapping, and the access that faulted. */
+/* Access rights of a device mapping, and the access that faulted; writing includes reading. */
 #define GM_ACCESS_READ	0x1
 #define GM_ACCESS_WRITE	0x2
 
@@ -76,6 +76,10 @@ struct gm_dev;
  *   its virtual addresses; GMEM calls peer_va_alloc_fixed() and peer_va_free().
  * - %GM_DEV_CAP_COHERENT: the CPU can load from and store to the device memory.
  * - %GM_DEV_CAP_ATOMICS: device atomics to host memory are atomic for the CPU.
+ *
+ * %GM_DEV_CAP_PEER and %GM_DEV_CAP_COHERENT are refused for now, and the other two
+ * change nothing in what GMEM does: the driver decides when it calls
+ * gm_dev_fault().
  */
 #define GM_DEV_CAP_REPLAYABLE	0x1
 #define GM_DEV_CAP_PEER		0x2
@@ -156,8 +160,8 @@ struct gm_range {
  *	no access through one is in flight.
  * @tlb_invl_start: (optional; map lock) start dropping the translations of @nr
  *	ranges of one page table; stores a cookie in *@seq.
- * @tlb_invl_wait: (optional; sleepable, no allocation) wait until what the cookie
- *	stands for is done and no access is in flight.  Both functions or none.
+ * @tlb_invl_wait: (optional; map lock) wait until what the cookie stands for is
+ *	done and no access is in flight.  Both functions or none.
  * @prepare_page: (sleepable) fill @nr runs of device memory with zeroes.
  * @copy_to_dev: (sleepable) copy @nr runs from host memory.
  * @copy_from_dev: (sleepable) copy @nr runs to host memory.
@@ -174,6 +178,9 @@ struct gm_range {
  * @dev_data is the driver's pointer given to gm_dev_create(), @pmap the handle of
  * pmap_create().  All functions return 0 or a negative errno if not said
  * otherwise.  GMEM calls data functions with at most 512 runs.
+ *
+ * peer_va_alloc_fixed(), peer_va_free(), pmap_protect(), pmap_age(), alloc_page()
+ * and free_page() are not called yet.
  */
 struct gm_mmu {
 	int (*peer_va_alloc_fixed)(void *pmap, u64 va, u64 len, u32 access);
@@ -209,16 +216,17 @@ struct gm_mmu {
 /**
  * struct gm_dev_desc - what a driver says of its device
  * @name: short name for messages and debugfs; copied
- * @owner: THIS_MODULE; pinned while GMEM may call @mmu
- * @dev: the device; one reference is taken.  With a DMA mask, host pages reach
- *	pmap_enter() and the copy functions as its DMA addresses, mapped and
- *	unmapped by GMEM; a device without a DMA mask is an emulated one and gets
- *	physical addresses
+ * @owner: THIS_MODULE; pinned by every context, so that a module cannot go while
+ *	a process uses its device
+ * @dev: the device, or NULL; looked at by gm_dev_create() only.  Host pages reach
+ *	pmap_enter() and the copy functions as physical addresses.  A device
+ *	without a DMA mask is an emulated one; one with a DMA mask must reach all
+ *	of host memory at these addresses, without an IOMMU or bounce buffers
  * @mmu: the functions; must outlive the device
  * @dev_data: passed back to the functions
  * @caps: GM_DEV_CAP_*
- * @pgsize_bitmap: page sizes the device's page table can hold; PAGE_SIZE must be
- *	among them
+ * @pgsize_bitmap: page sizes the device's page table can hold, one bit each;
+ *	PAGE_SIZE must be among them
  * @va_start: first virtual address the device can reach
  * @va_end: one past the last, or 0 for "all"
  */
@@ -248,7 +256,8 @@ enum gm_memory_type {
  * struct gm_dev_stats - counters of one device since gm_dev_create()
  * @mem_total: size of the registered memory, bytes
  * @mem_free: bytes not in use
- * @faults: gm_dev_fault() calls of this device that did work
+ * @faults: gm_dev_fault() calls and prefetched blocks of 2 MiB that reached the
+ *	memory of the process, failed ones included
  * @to_dev: bytes copied to the device, from the host or from another device
  * @from_dev: bytes copied from the device, to the host or to another device
  * @zeroed: bytes zero-filled on the device
@@ -279,22 +288,209 @@ struct file;
 int gmem_mmap_flags(struct file *file, unsigned long flags,
 		    unsigned long *vm_flags);
 
+/**
+ * gm_dev_create - tell GMEM about a device
+ * @desc: the description; needed for the call only, but what @mmu and @dev_data
+ *	of it point to must stay until gm_dev_destroy() returned
+ * @new: where the handle goes
+ *
+ * The device has no memory yet.  It can be attached all the same: then all its
+ * accesses are remote.
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return: 0, or a negative errno with @new untouched:
+ *
+ * - -EINVAL: @desc or @new is NULL, @desc has no name or no functions, a function
+ *   that is not optional is missing or one of a pair, a capability is not known
+ *   or not supported yet (%GM_DEV_CAP_PEER, %GM_DEV_CAP_COHERENT), PAGE_SIZE is
+ *   not among the page sizes, or the last virtual address lies before the first;
+ * - -EOPNOTSUPP: the kernel was booted with gmem=off, or the device has a DMA
+ *   mask and cannot reach all of host memory at its physical addresses;
+ * - -ENOSPC: there are 63 devices already;
+ * - -ENOMEM.
+ */
 int gm_dev_create(const struct gm_dev_desc *desc, struct gm_dev **new);
+
+/**
+ * gm_dev_destroy - make GMEM forget a device
+ * @dev: the device, or NULL
+ *
+ * All contexts of the device were detached before.  Memory that is still
+ * registered is taken back as by gm_dev_unregister_physmem().  If that fails,
+ * data is on the device that cannot come home: a message is logged and the
+ * device stays with GMEM for ever, functions and memory included.  A driver that
+ * can keep the device calls gm_dev_unregister_physmem() first.
+ *
+ * Context: Process context, may sleep for more than ten seconds.  The caller
+ * holds no lock that a data function of &struct gm_mmu takes.
+ */
 void gm_dev_destroy(struct gm_dev *dev);
+
+/**
+ * gm_dev_register_physmem - hand the memory of a device to GMEM
+ * @dev: the device
+ * @size: size in bytes, a multiple of 2 MiB; GMEM uses the offsets 0 to @size - 1
+ * @type: %GM_MEMORY_PRIVATE
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return: the number of the memory's node, which is more than 0, or a negative
+ * errno:
+ *
+ * - -EINVAL: @dev is NULL or @size is 0 or not a multiple of 2 MiB;
+ * - -EOPNOTSUPP: @type is %GM_MEMORY_COHERENT, which is not supported yet;
+ * - -EBUSY: there is memory already;
+ * - -ENODEV: gm_dev_unregister_physmem() is at work;
+ * - -ERANGE: no physical addresses are free to name the pages by;
+ * - -ENOMEM.
+ */
 int gm_dev_register_physmem(struct gm_dev *dev, u64 size,
 			    enum gm_memory_type type);
+
+/**
+ * gm_dev_unregister_physmem - take the memory of a device back
+ * @dev: the device
+ *
+ * New faults and attachments get -ENODEV from the start, those that run are waited
+ * for.  Then everything that is in the memory is brought home, whichever process
+ * it belongs to.  On failure the device works on as before.  On success memory
+ * can be registered again; contexts stay attached.
+ *
+ * Context: Process context, may sleep for more than ten seconds.  The caller
+ * holds no lock that a function of &struct gm_mmu takes, and is not inside one.
+ *
+ * Return: 0, or a negative errno:
+ *
+ * - -EINVAL: @dev is NULL;
+ * - -ENODEV: there is no memory, or another caller is at work;
+ * - -EBUSY: some page would not leave within ten seconds;
+ * - -ENOMEM: the host has no room;
+ * - -EIO: the device did not give its bytes.
+ */
 int gm_dev_unregister_physmem(struct gm_dev *dev);
+
+/**
+ * gm_dev_hnid - the number of the node of a device's memory
+ * @dev: the device
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return: the number, -ENODEV when no memory is registered, or -EINVAL when @dev
+ * is NULL.
+ */
 int gm_dev_hnid(struct gm_dev *dev);
+
+/**
+ * gm_dev_get_stats - read the counters of a device
+ * @dev: the device; with NULL nothing happens
+ * @stats: where the counters go; they are read one after the other
+ *
+ * Context: Process context, may sleep.
+ */
 void gm_dev_get_stats(struct gm_dev *dev, struct gm_dev_stats *stats);
 
 int gm_as_create(u64 start, u64 end, struct gm_as **as);
 void gm_as_destroy(struct gm_as *as);
+
+/**
+ * gm_as_get_current - the mirror address space of the calling process
+ * @whole: let devices use all of the process's memory, not only what is mapped
+ *	with MAP_PEER_SHARED; cannot be taken back while the address space lives
+ * @as: where the handle goes
+ *
+ * All callers in one process get the same address space.  It keeps the
+ * mm_struct, but not the memory: a process can end with devices attached.
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return: 0, or a negative errno: -EINVAL in a kernel thread, -EOPNOTSUPP with
+ * gmem=off, -ENOMEM.
+ */
 int gm_as_get_current(bool whole, struct gm_as **as);
+
+/**
+ * gm_as_put - give back what gm_as_get_current() returned
+ * @as: the address space, or NULL
+ *
+ * Contexts keep their address space, so this may follow gm_as_attach() at once.
+ *
+ * Context: Process context, may sleep.  Not under mmap_lock.
+ */
 void gm_as_put(struct gm_as *as);
+
+/**
+ * gm_as_attach - attach a device to an address space
+ * @as: the address space
+ * @dev: the device
+ * @file_data: passed to gm_mmu.pmap_create()
+ * @ctx: where the handle goes
+ *
+ * One device may be attached more than once; each context has a page table of
+ * its own.  pmap_create() may be called several times, when other threads attach
+ * at the same moment; all page tables but the last one are destroyed again.
+ * The module that owns the device is pinned until the context is detached.
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return: 0, or a negative errno:
+ *
+ * - -EINVAL: @as or @dev is NULL;
+ * - -ENODEV: the module is being unloaded, or the memory taken back;
+ * - -ENOSPC: the address space has 16 contexts already;
+ * - -EAGAIN: other threads got in the way again and again;
+ * - -ENOMEM;
+ * - what pmap_create() returned.
+ */
 int gm_as_attach(struct gm_as *as, struct gm_dev *dev, void *file_data,
 		 struct gm_context **ctx);
+
+/**
+ * gm_as_detach - detach a device from an address space
+ * @ctx: the context, or NULL; not valid any more afterwards
+ *
+ * Waits for gm_dev_fault() calls that run on the context, then removes all entries
+ * from its page table and destroys it.  Data that is on the device stays there:
+ * it belongs to the process, which may have it back by touching it.
+ *
+ * Context: Process context, may sleep.  Not under mmap_lock, not inside
+ * gm_dev_fault() of the same context, and no lock is held that a function of
+ * &struct gm_mmu takes.
+ */
 void gm_as_detach(struct gm_context *ctx);
 
+/**
+ * gm_dev_fault - resolve a device fault, or prepare a range before a launch
+ * @ctx: the context
+ * @addr: first byte that the device needs
+ * @len: length in bytes; 0 counts as 1
+ * @access: %GM_ACCESS_READ, or %GM_ACCESS_WRITE, which includes reading
+ * @hint: what the caller knows
+ *
+ * Every page of the range is brought to the device, or if it cannot move mapped
+ * where it is, together with some of its neighbours when @hint or the size of a
+ * folio suggests it.  Success says that every page of the range was entered with
+ * pmap_enter() at some instant during the call.  It may be released again by
+ * the time the call returns; the device then faults again, so that replaying
+ * has to be a loop.
+ *
+ * Context: Process context of any thread, may sleep; takes mmap_lock of the
+ * address space's process.  The caller holds no lock that a function of &struct
+ * gm_mmu takes.
+ *
+ * Return: 0, or a negative errno.  What was entered before the error stays.
+ *
+ * - -EINVAL: @ctx is NULL;
+ * - -EFAULT: the range has a hole, memory that is not shared with devices, no
+ *   permission for @access, or lies beyond the device's reach;
+ * - -ENOMEM: neither the device nor the host has room;
+ * - -EIO: the device failed to zero or copy;
+ * - -ENODEV: the context is being detached, or the memory taken back;
+ * - -ESRCH: the process has ended;
+ * - -EINTR: a fatal signal is pending for the calling thread;
+ * - -EAGAIN: the range kept changing; the access may be tried again;
+ * - what pmap_prepare() or pmap_enter() returned.
+ */
 int gm_dev_fault(struct gm_context *ctx, u64 addr, u64 len, u32 access,
 		 enum gm_fault_hint hint);
 
