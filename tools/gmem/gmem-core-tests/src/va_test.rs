@@ -63,10 +63,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn addresses_are_given_once(policy in policy(), cached in any::<bool>(),
+    fn addresses_are_given_once(policy in policy(), quantum in 0u64..4,
                                 steps in prop::collection::vec(step(), 0..80)) {
         let whole = PageRange::new(FIRST, END).unwrap();
-        let mut space = Space::new(storage(1), whole, policy, cached).unwrap();
+        let mut space = Space::new(storage(1), whole, policy, quantum).unwrap();
         let mut model = Model(Vec::new());
         let mut len = 1;
         for step in steps {
@@ -81,7 +81,7 @@ proptest! {
                     Ok(range) => {
                         prop_assert_eq!((range.count(), range.first() % (1 << order)), (count, 0));
                         prop_assert!(model.is_free(range), "{:?} was not free", range);
-                        if policy == Policy::FirstFit && !cached {
+                        if policy == Policy::FirstFit && quantum == 0 {
                             prop_assert_eq!(Some(range), model.lowest(count, order));
                         }
                         model.0.push(range);
@@ -136,7 +136,7 @@ proptest! {
 #[test]
 fn best_fit_takes_the_smallest_gap() {
     let range = |first, end| PageRange::new(first, end).unwrap();
-    let mut space = Space::new(storage(8), range(0, 40), Policy::BestFit, false).unwrap();
+    let mut space = Space::new(storage(8), range(0, 40), Policy::BestFit, 0).unwrap();
     space.alloc_fixed(range(10, 12)).unwrap();
     space.alloc_fixed(range(17, 20)).unwrap();
     assert_eq!(space.alloc(4, 0), Ok(range(12, 16)));
@@ -146,7 +146,7 @@ fn best_fit_takes_the_smallest_gap() {
 #[test]
 fn next_fit_goes_on_where_it_was() {
     let range = |first, end| PageRange::new(first, end).unwrap();
-    let mut space = Space::new(storage(8), range(0, 12), Policy::NextFit, false).unwrap();
+    let mut space = Space::new(storage(8), range(0, 12), Policy::NextFit, 0).unwrap();
     assert_eq!(space.alloc(4, 0), Ok(range(0, 4)));
     assert_eq!(space.alloc(4, 0), Ok(range(4, 8)));
     space.free(range(0, 4)).unwrap();
@@ -158,10 +158,10 @@ fn next_fit_goes_on_where_it_was() {
 #[test]
 fn a_space_needs_pages_and_storage() {
     let one = PageRange::new(0, 1).unwrap();
-    let made = Space::new(storage(0), one, Policy::FirstFit, false);
+    let made = Space::new(storage(0), one, Policy::FirstFit, 0);
     assert_eq!(made.err(), Some(Error::Storage));
-    let made = Space::new(storage(1), PageRange::default(), Policy::FirstFit, false);
+    let made = Space::new(storage(1), PageRange::default(), Policy::FirstFit, 0);
     assert_eq!(made.err(), Some(Error::Invalid));
-    let mut space = Space::new(storage(1), one, Policy::FirstFit, false).unwrap();
+    let mut space = Space::new(storage(1), one, Policy::FirstFit, 0).unwrap();
     assert_eq!(space.alloc(1, 0), Err(Error::Storage));
 }

@@ -55,3 +55,28 @@ fn c_accepts_the_header_and_the_example() {
     let errors = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success(), "{errors}");
 }
+
+/// Builds and runs a C program against the static library.
+#[test]
+fn c_programs_link_and_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let test = std::env::current_exe().unwrap();
+    let mut dirs = test.ancestors().skip(1);
+    let library = dirs.find_map(|dir| Some(dir.join("libgmem.a")).filter(|path| path.exists()));
+    let program = test.with_extension("c-program");
+    let built = Command::new(std::env::var("CC").unwrap_or("cc".into()))
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(root.join("include"))
+        .arg(root.join("tests/c/memory.c"))
+        .arg(library.expect("cargo builds the library with its tests"))
+        .args(["-lpthread", "-ldl", "-lm", "-o"])
+        .arg(&program)
+        .output()
+        .expect("a C compiler is needed: install gcc");
+    let errors = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{errors}");
+    let ran = Command::new(&program).output().unwrap();
+    let errors = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{errors}");
+    assert_eq!(ran.stdout, b"c ok\n");
+}
