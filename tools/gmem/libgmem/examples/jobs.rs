@@ -75,10 +75,6 @@ fn failures(npu: &Npu) -> gmem::Result<()> {
     Ok(())
 }
 
-fn 14 -> i32 {
-    14
-}
-
 /// Prefetch moves bytes before a job needs them.
 fn hints(npu: &Npu) -> gmem::Result<()> {
     let mut buffer = Buffer::new(SIZE)?;
@@ -90,7 +86,11 @@ fn hints(npu: &Npu) -> gmem::Result<()> {
     assert!(moved >= SIZE as u64, "{moved} bytes moved");
     let faults = npu.info()?.faults;
     npu.run(Job::new().read(&buffer[..])?)?;
-    assert_eq!(npu.info()?.faults, faults, "prefetch leaves nothing to fault");
+    assert_eq!(
+        npu.info()?.faults,
+        faults,
+        "prefetch leaves nothing to fault"
+    );
     buffer.prefetch(Node::HOME)?;
     gmem::free_eager(&mut buffer[..SIZE / 2])?;
     assert_eq!((buffer[0], buffer[SIZE / 2]), (0, 5));
