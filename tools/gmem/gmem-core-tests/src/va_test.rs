@@ -156,6 +156,29 @@ fn next_fit_goes_on_where_it_was() {
 }
 
 #[test]
+fn next_fit_goes_on_inside_a_gap() {
+    let range = |first, end| PageRange::new(first, end).unwrap();
+    let mut space = Space::new(storage(8), range(0, 12), Policy::NextFit, 0).unwrap();
+    assert_eq!(space.alloc(4, 0), Ok(range(0, 4)));
+    space.free(range(0, 4)).unwrap();
+    assert_eq!(space.alloc(4, 0), Ok(range(4, 8)));
+}
+
+#[test]
+fn multiples_of_the_quantum_are_used_again() {
+    let range = |first, end| PageRange::new(first, end).unwrap();
+    let mut space = Space::new(storage(8), range(0, 64), Policy::NextFit, 2).unwrap();
+    for count in [4, 3] {
+        assert_eq!(space.alloc(count, 0).map(PageRange::count), Ok(count));
+    }
+    space.free(range(0, 4)).unwrap();
+    space.free(range(4, 7)).unwrap();
+    // Three pages are no multiple, and go on behind the last ones.
+    assert_eq!(space.alloc(3, 0), Ok(range(7, 10)));
+    assert_eq!(space.alloc(4, 0), Ok(range(0, 4)));
+}
+
+#[test]
 fn a_space_needs_pages_and_storage() {
     let one = PageRange::new(0, 1).unwrap();
     let made = Space::new(storage(0), one, Policy::FirstFit, 0);

@@ -99,10 +99,12 @@ fn is_text(path: &Path) -> bool {
 /// Where to look first in a kernel tree: some documentation, the sources of the
 /// core, and then the headers that are large; a guest reads through a file system
 /// on which every file costs time.
-const KERNEL_TREE: [&str; 4] = [
-    "Documentation/admin-guide",
+const KERNEL_TREE: [&str; 6] = [
+    "Documentation/admin-guide/mm",
+    "Documentation/mm",
     "mm",
-    "kernel",
+    "kernel/sched",
+    "kernel/bpf",
     "drivers/gpu/drm/amd/include/asic_reg",
 ];
 
