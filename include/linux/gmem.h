@@ -299,16 +299,16 @@ int gmem_mmap_flags(struct file *file, unsigned long flags,
  *
  * Context: Process context, may sleep.
  *
- * Return: 0, or a negative errno with @new untouched:
- *
- * - -EINVAL: @desc or @new is NULL, @desc has no name or no functions, a function
+ * Return:
+ * * 0 - @new is the device
+ * * -EINVAL - @desc or @new is NULL, @desc has no name or no functions, a function
  *   that is not optional is missing or one of a pair, a capability is not known
  *   or not supported yet (%GM_DEV_CAP_PEER, %GM_DEV_CAP_COHERENT), PAGE_SIZE is
- *   not among the page sizes, or the last virtual address lies before the first;
- * - -EOPNOTSUPP: the kernel was booted with gmem=off, or the device has a DMA
- *   mask and cannot reach all of host memory at its physical addresses;
- * - -ENOSPC: there are 63 devices already;
- * - -ENOMEM.
+ *   not among the page sizes, or the last virtual address lies before the first
+ * * -EOPNOTSUPP - the kernel was booted with gmem=off, or the device has a DMA
+ *   mask and cannot reach all of host memory at its physical addresses
+ * * -ENOSPC - there are 63 devices already
+ * * -ENOMEM
  */
 int gm_dev_create(const struct gm_dev_desc *desc, struct gm_dev **new);
 
@@ -335,15 +335,14 @@ void gm_dev_destroy(struct gm_dev *dev);
  *
  * Context: Process context, may sleep.
  *
- * Return: the number of the memory's node, which is more than 0, or a negative
- * errno:
- *
- * - -EINVAL: @dev is NULL or @size is 0 or not a multiple of 2 MiB;
- * - -EOPNOTSUPP: @type is %GM_MEMORY_COHERENT, which is not supported yet;
- * - -EBUSY: there is memory already;
- * - -ENODEV: gm_dev_unregister_physmem() is at work;
- * - -ERANGE: no physical addresses are free to name the pages by;
- * - -ENOMEM.
+ * Return:
+ * * more than 0 - the number of the memory's node
+ * * -EINVAL - @dev is NULL or @size is 0 or not a multiple of 2 MiB
+ * * -EOPNOTSUPP - @type is %GM_MEMORY_COHERENT, which is not supported yet
+ * * -EBUSY - there is memory already
+ * * -ENODEV - gm_dev_unregister_physmem() is at work
+ * * -ERANGE - no physical addresses are free to name the pages by
+ * * -ENOMEM
  */
 int gm_dev_register_physmem(struct gm_dev *dev, u64 size,
 			    enum gm_memory_type type);
@@ -360,13 +359,13 @@ int gm_dev_register_physmem(struct gm_dev *dev, u64 size,
  * Context: Process context, may sleep for more than ten seconds.  The caller
  * holds no lock that a function of &struct gm_mmu takes, and is not inside one.
  *
- * Return: 0, or a negative errno:
- *
- * - -EINVAL: @dev is NULL;
- * - -ENODEV: there is no memory, or another caller is at work;
- * - -EBUSY: some page would not leave within ten seconds;
- * - -ENOMEM: the host has no room;
- * - -EIO: the device did not give its bytes.
+ * Return:
+ * * 0 - GMEM uses the memory no more
+ * * -EINVAL - @dev is NULL
+ * * -ENODEV - there is no memory, or another caller is at work
+ * * -EBUSY - some page would not leave within ten seconds
+ * * -ENOMEM - the host has no room
+ * * -EIO - the device did not give its bytes
  */
 int gm_dev_unregister_physmem(struct gm_dev *dev);
 
@@ -433,14 +432,14 @@ void gm_as_put(struct gm_as *as);
  *
  * Context: Process context, may sleep.
  *
- * Return: 0, or a negative errno:
- *
- * - -EINVAL: @as or @dev is NULL;
- * - -ENODEV: the module is being unloaded, or the memory taken back;
- * - -ENOSPC: the address space has 16 contexts already;
- * - -EAGAIN: other threads got in the way again and again;
- * - -ENOMEM;
- * - what pmap_create() returned.
+ * Return:
+ * * 0 - @ctx is the context
+ * * -EINVAL - @as or @dev is NULL
+ * * -ENODEV - the module is being unloaded, or the memory taken back
+ * * -ENOSPC - the address space has 16 contexts already
+ * * -EAGAIN - other threads got in the way again and again
+ * * -ENOMEM
+ * * what pmap_create() returned
  */
 int gm_as_attach(struct gm_as *as, struct gm_dev *dev, void *file_data,
 		 struct gm_context **ctx);
@@ -478,18 +477,20 @@ void gm_as_detach(struct gm_context *ctx);
  * address space's process.  The caller holds no lock that a function of &struct
  * gm_mmu takes.
  *
- * Return: 0, or a negative errno.  What was entered before the error stays.
+ * What was entered before an error stays.
  *
- * - -EINVAL: @ctx is NULL;
- * - -EFAULT: the range has a hole, memory that is not shared with devices, no
- *   permission for @access, or lies beyond the device's reach;
- * - -ENOMEM: neither the device nor the host has room;
- * - -EIO: the device failed to zero or copy;
- * - -ENODEV: the context is being detached, or the memory taken back;
- * - -ESRCH: the process has ended;
- * - -EINTR: a fatal signal is pending for the calling thread;
- * - -EAGAIN: the range kept changing; the access may be tried again;
- * - what pmap_prepare() or pmap_enter() returned.
+ * Return:
+ * * 0 - all of it was entered
+ * * -EINVAL - @ctx is NULL
+ * * -EFAULT - the range has a hole, memory that is not shared with devices, no
+ *   permission for @access, or lies beyond the device's reach
+ * * -ENOMEM - neither the device nor the host has room
+ * * -EIO - the device failed to zero or copy
+ * * -ENODEV - the context is being detached, or the memory taken back
+ * * -ESRCH - the process has ended
+ * * -EINTR - a fatal signal is pending for the calling thread
+ * * -EAGAIN - the range kept changing; the access may be tried again
+ * * what pmap_prepare() or pmap_enter() returned
  */
 int gm_dev_fault(struct gm_context *ctx, u64 addr, u64 len, u32 access,
 		 enum gm_fault_hint hint);
