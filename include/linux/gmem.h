@@ -281,6 +281,18 @@ struct gm_dev_stats {
 	u64 contexts;
 };
 
+/**
+ * enum gm_as_policy - where gm_as_alloc_va() looks for addresses
+ * @GM_AS_FIRST_FIT: the lowest gap that is large enough
+ * @GM_AS_BEST_FIT: the smallest gap that is large enough
+ * @GM_AS_NEXT_FIT: the first place behind the previous allocation
+ */
+enum gm_as_policy {
+	GM_AS_FIRST_FIT,
+	GM_AS_BEST_FIT,
+	GM_AS_NEXT_FIT,
+};
+
 struct file;
 
 #ifdef CONFIG_GMEM
@@ -389,8 +401,155 @@ int gm_dev_hnid(struct gm_dev *dev);
  */
 void gm_dev_get_stats(struct gm_dev *dev, struct gm_dev_stats *stats);
 
-int gm_as_create(u64 start, u64 end, struct gm_as **as);
-void gm_as_destroy(struct gm_as *as);
+/**
+ * DOC: standalone address spaces
+ *
+ * A standalone address space belongs to no process: the driver that made it
+ * gives out its addresses and says what is mapped there, as the user of an
+ * IOMMU does.  What it maps is entered into the page tables of all attached
+ * devices at once, so devices are attached first.  Nothing faults:
+ * gm_dev_fault() returns -EINVAL, and nothing moves.  The driver keeps the
+ * host pages, and their DMA mappings, until gm_as_unmap() has returned.
+ *
+ * The functions may sleep.  They take a lock of the address space under which
+ * the sleepable functions of &struct gm_mmu are called, so they are not for
+ * reclaim or MMU notifiers.  On an address space of a process they return
+ * -EINVAL.
+ */
+
+/**
+ * gm_as_create - make a standalone address space
+ * @start: first virtual address, multiple of PAGE_SIZE
+ * @end: one past the last, multiple of PAGE_SIZE; 0 for the end of all
+ * @policy: which addresses gm_as_alloc_va() takes
+ * @quantum: bytes, multiple of PAGE_SIZE: freed ranges of 1 to 8 times this
+ *	size are kept for the next allocation of the same size; 0 keeps none
+ * @as: where the new address space is stored
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return:
+ * * 0 - @as is the address space
+ * * -EINVAL - the range is empty, a number is not a multiple of PAGE_SIZE, @policy
+ *   is unknown, or @as is NULL
+ * * -EOPNOTSUPP - the kernel was booted with gmem=off
+ * * -ENOMEM
+ */
+int gm_as_create(u64 start, u64 end, enum gm_as_policy policy, u64 quantum,
+		 struct gm_as **as);
+
+/**
+ * gm_as_destroy - free a standalone address space
+ * @as: the address space
+ *
+ * Addresses need not be given back before.
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return:
+ * * 0 - it is gone
+ * * -EBUSY - a device is attached; nothing happened
+ * * -EINVAL - @as is NULL or the address space of a process
+ */
+int gm_as_destroy(struct gm_as *as);
+
+/**
+ * gm_as_alloc_va - take addresses of a standalone address space
+ * @as: the address space
+ * @len: bytes, multiple of PAGE_SIZE
+ * @align: bytes, a power of two; up to PAGE_SIZE means PAGE_SIZE, as does 0
+ * @va: where the first address is stored
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return:
+ * * 0 - @va is the first of @len bytes
+ * * -EINVAL - @len is 0 or not a multiple of PAGE_SIZE, @align is not a power of
+ *   two, a pointer is NULL, or @as is the address space of a process
+ * * -ENOSPC - no gap is large enough
+ * * -ENOMEM
+ */
+int gm_as_alloc_va(struct gm_as *as, u64 len, u64 align, u64 *va);
+
+/**
+ * gm_as_reserve_va - take given addresses of a standalone address space
+ * @as: the address space
+ * @va: first address, multiple of PAGE_SIZE
+ * @len: bytes, multiple of PAGE_SIZE
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return:
+ * * 0 - the range is taken
+ * * -EINVAL - the range is empty, not whole pages or not inside the address space,
+ *   @as is NULL or the address space of a process
+ * * -EEXIST - not all of the range is free
+ * * -ENOMEM
+ */
+int gm_as_reserve_va(struct gm_as *as, u64 va, u64 len);
+
+/**
+ * gm_as_free_va - give addresses of a standalone address space back
+ * @as: the address space
+ * @va: first address, as taken
+ * @len: bytes, as taken
+ *
+ * Context: Process context, may sleep; needs no memory.
+ *
+ * Return:
+ * * 0 - the addresses are free
+ * * -EINVAL - the range was not taken like this, @as is NULL or the address space
+ *   of a process
+ * * -EBUSY - something is mapped there
+ */
+int gm_as_free_va(struct gm_as *as, u64 va, u64 len);
+
+/**
+ * gm_as_map - enter host pages into all contexts of a standalone address space
+ * @as: the address space
+ * @va: first address; the range is part of one that was taken
+ * @maps: runs of host pages which follow one another from @va on, each with
+ *	%GM_ACCESS_READ, or both rights, and a DMA address that is good for
+ *	every attached device
+ * @nr: number of runs
+ *
+ * A mapping lasts until gm_as_unmap(), in each context until it is detached at
+ * most.  gm_as_attach() to an address space where something is mapped returns
+ * -EBUSY, because the new context would miss it.
+ *
+ * After an error nothing of it is mapped anywhere.
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return:
+ * * 0 - all devices can use the pages
+ * * -EINVAL - the runs are not as said here and at &struct gm_map, or none, the
+ *   range was not taken, a pointer is NULL, or @as is the address space of a
+ *   process
+ * * -EEXIST - something is mapped in the range
+ * * -ENODEV - no device is attached
+ * * -ERANGE - a device cannot reach the range
+ * * -ENOMEM
+ * * what gm_mmu.pmap_prepare() or gm_mmu.pmap_enter() returned
+ */
+int gm_as_map(struct gm_as *as, u64 va, const struct gm_map *maps, u32 nr);
+
+/**
+ * gm_as_unmap - take pages from all contexts of a standalone address space
+ * @as: the address space
+ * @va: first address, multiple of PAGE_SIZE; the range is part of one that was
+ *	taken, and may have gaps
+ * @len: bytes, multiple of PAGE_SIZE
+ *
+ * Context: Process context, may sleep.
+ *
+ * Return:
+ * * 0 - no device uses the pages any more
+ * * -EINVAL - the range was not taken, is empty or not whole pages, cuts a run of
+ *   2 MiB that a device may hold in one entry, @as is NULL or the address space
+ *   of a process; nothing happened
+ */
+int gm_as_unmap(struct gm_as *as, u64 va, u64 len);
 
 /**
  * gm_as_get_current - the mirror address space of the calling process
@@ -437,6 +596,7 @@ void gm_as_put(struct gm_as *as);
  * * -EINVAL - @as or @dev is NULL
  * * -ENODEV - the module is being unloaded, or the memory taken back
  * * -ENOSPC - the address space has 16 contexts already
+ * * -EBUSY - the address space is a standalone one where something is mapped
  * * -EAGAIN - other threads got in the way again and again
  * * -ENOMEM
  * * what pmap_create() returned
@@ -481,7 +641,7 @@ void gm_as_detach(struct gm_context *ctx);
  *
  * Return:
  * * 0 - all of it was entered
- * * -EINVAL - @ctx is NULL
+ * * -EINVAL - @ctx is NULL, or of a standalone address space
  * * -EFAULT - the range has a hole, memory that is not shared with devices, no
  *   permission for @access, or lies beyond the device's reach
  * * -ENOMEM - neither the device nor the host has room

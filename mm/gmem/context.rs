@@ -85,9 +85,14 @@ impl Context {
     /// # Errors
     ///
     /// `ENOSPC` when the space has [`MAX_CONTEXTS`] already, `ENODEV` when the device is going
-    /// away, `EAGAIN` when another thread attached at the same time, `ENOMEM`.
+    /// away, `EBUSY` when something is mapped in a standalone space, which the context would miss,
+    /// `EAGAIN` when another thread attached at the same time, `ENOMEM`.
     pub(crate) fn new(space: Arc<Space>, device: Arc<Device>, pmap: Pmap) -> Result<Arc<Self>> {
         let _entered = device.enter()?;
+        let addresses = space.lock_addresses();
+        if addresses.is_some() && space.directory.is_mapped(PageRange::ALL) {
+            return Err(EBUSY);
+        }
         let (for_device, for_space) = (device.clone(), space.clone());
         // Nothing is allocated under the map lock, so the index is chosen before and checked after.
         let index = space.lock_map().free_index().ok_or(ENOSPC)?;
@@ -159,6 +164,7 @@ impl Context {
             }
         }
         let gone = {
+            let _addresses = self.space.lock_addresses();
             let mut map = self.space.lock_map();
             map.invalidate_context(&self.space.directory, self);
             map.set_context(self.index, None)

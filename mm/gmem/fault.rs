@@ -88,7 +88,7 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result {
     if !device.reach.covers(request.range) {
         return Err(EFAULT);
     }
-    let mm = context.space.mm.mmget_not_zero().ok_or(ESRCH)?;
+    let mm = context.space.mm()?.mmget_not_zero().ok_or(ESRCH)?;
     // The last reference may be ours; tearing an mm down here would wait for ourselves.
     let mm = MmWithUser::into_mmput_async(mm);
     let memory = device.memory();

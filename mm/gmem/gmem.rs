@@ -6,7 +6,8 @@
 //!
 //! - [`exports`]: the C interface for drivers; [`advise`]: hmadvise(2),
 //! - [`device`], [`memory`], [`chunk`]: devices and who has which page of their memory,
-//! - [`space`], [`context`]: mirror address spaces and the devices attached to them,
+//! - [`space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
+//!   of no process, [`va`]: their addresses,
 //! - [`table`]: the logical page table, a directory of what devices map,
 //! - [`fault`], [`move_in`]: a device needs a page; [`home`]: the CPU does; [`evict`]: a device is
 //!   full; [`migrate`]: what these share,
@@ -28,6 +29,8 @@
 //!   folio locks. Two devices that fault in one block meet at the block lock.
 //! - Under a folio or page-table lock, and with interrupts off, device pages are given back with
 //!   atomics only ([`chunk`]).
+//! - The lock of a standalone space's addresses is taken before the map lock; the owner holds none
+//!   of the others.
 //! - Lists (devices, spaces, watches) have locks of their own, under which nothing else is taken
 //!   but the lock of a device's memory pointer.
 //!
@@ -63,9 +66,11 @@ mod mmu;
 mod move_in;
 mod range;
 mod space;
+mod standalone;
 mod stats;
 mod sys;
 mod table;
+mod va;
 
 /// Prefix of messages.
 const __LOG_PREFIX: &[u8] = b"gmem\0";

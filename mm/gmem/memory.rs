@@ -291,11 +291,6 @@ impl Run {
         self.nr
     }
 
-    /// Returns the offset of page `i` of the run in the device's memory, in bytes.
-    pub(crate) fn offset(&self, i: usize) -> u64 {
-        ((self.first + i) as u64) << PAGE_SHIFT
-    }
-
     /// Turns the whole run, which must be one chunk, into one huge folio.
     pub(crate) fn huge_folio(&mut self) -> Option<LockedFolio> {
         if self.taken != 0 || self.nr != PMD_PAGES {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mirror address spaces: one per process, shared by all its contexts.
+//! Address spaces, and the contexts attached to them.
+//!
+//! A mirror is that of a process: there is one per process, shared by all its contexts. Its pages
+//! are those of the process, and faults fill it. A standalone space has no process: see
+//! [`crate::standalone`].
 
 use crate::{
     context::{
@@ -9,6 +13,7 @@ use crate::{
     },
     invalidate::Watcher,
     range::PageRange,
+    standalone::Addresses,
     table::Directory, //
 };
 use kernel::{
@@ -47,10 +52,18 @@ pub(crate) struct Map {
 /// Proof that the map lock is held.
 pub(crate) struct MapLock<'a>(Guard<'a, Map, MutexBackend>);
 
-/// The mirror address space of one process.
+/// Whose addresses they are.
+enum Kind {
+    /// Those of a process.
+    Mirror(ARef<Mm>),
+    /// Our own.
+    Standalone(Pin<KBox<Mutex<Addresses>>>),
+}
+
+/// An address space; `struct gm_as`.
 #[pin_data]
 pub(crate) struct Space {
-    pub(crate) mm: ARef<Mm>,
+    kind: Kind,
     pub(crate) directory: Pin<KBox<Directory>>,
     #[pin]
     map: Mutex<Map>,
@@ -92,12 +105,12 @@ fn key(mm: &Mm) -> usize {
 }
 
 impl Space {
-    fn new(mm: &Mm) -> Result<Arc<Self>> {
+    fn new(kind: Kind) -> Result<Arc<Self>> {
         let directory = KBox::pin_init(Directory::new(), GFP_KERNEL)?;
 
         Arc::pin_init(
             pin_init!(Self {
-                mm: mm.into(),
+                kind,
                 directory,
                 map <- new_mutex!(Map {
                     contexts: [const { None }; MAX_CONTEXTS],
@@ -112,6 +125,37 @@ impl Space {
         )
     }
 
+    /// Makes a space that belongs to no process.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn standalone(addresses: Addresses) -> Result<Arc<Self>> {
+        let addresses = KBox::pin_init(new_mutex!(addresses, "gmem_addresses"), GFP_KERNEL)?;
+
+        Self::new(Kind::Standalone(addresses))
+    }
+
+    /// Returns the process of a mirror.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a standalone space.
+    pub(crate) fn mm(&self) -> Result<&Mm> {
+        match &self.kind {
+            Kind::Mirror(mm) => Ok(mm),
+            Kind::Standalone(_) => Err(EINVAL),
+        }
+    }
+
+    /// Takes the lock of a standalone space's addresses, under which its contexts stay the same.
+    pub(crate) fn lock_addresses(&self) -> Option<Guard<'_, Addresses, MutexBackend>> {
+        match &self.kind {
+            Kind::Mirror(_) => None,
+            Kind::Standalone(addresses) => Some(addresses.lock()),
+        }
+    }
+
     /// Finds or makes the space of `mm` and counts one more user of it.
     ///
     /// # Errors
@@ -119,7 +163,7 @@ impl Space {
     /// `ENOMEM`.
     pub(crate) fn get(mm: &Mm) -> Result<Arc<Self>> {
         // Made before it is known to be needed: nothing is allocated under the lock.
-        let new = Self::new(mm)?;
+        let new = Self::new(Kind::Mirror(mm.into()))?;
         let node = RBTreeNode::new(
             key(mm),
             Entry {
@@ -161,25 +205,27 @@ impl Space {
         }
     }
 
-    /// Counts one more user.
-    pub(crate) fn hold(self: &Arc<Self>) {
-        if let Some(entry) = SPACES.lock().tree().get_mut(&key(&self.mm)) {
+    /// Counts one more user of a mirror. A standalone space has an owner.
+    pub(crate) fn hold(&self) {
+        let Ok(mm) = self.mm() else { return };
+        if let Some(entry) = SPACES.lock().tree().get_mut(&key(mm)) {
             entry.users += 1;
         }
     }
 
-    /// Counts one user less; the last one ends the space.
+    /// Counts one user of a mirror less; the last one ends the space.
     ///
     /// Sleeps; must not be called under mmap_lock.
-    pub(crate) fn put(self: &Arc<Self>) {
+    pub(crate) fn put(&self) {
+        let Ok(mm) = self.mm() else { return };
         let gone = {
             let mut spaces = SPACES.lock();
-            match spaces.tree().get_mut(&key(&self.mm)) {
+            match spaces.tree().get_mut(&key(mm)) {
                 Some(entry) if entry.users > 1 => {
                     entry.users -= 1;
                     None
                 }
-                Some(_) => spaces.tree().remove_node(&key(&self.mm)),
+                Some(_) => spaces.tree().remove_node(&key(mm)),
                 None => None,
             }
         };
@@ -227,7 +273,7 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`; `EINVAL` for a standalone space.
     pub(crate) fn watch(self: &Arc<Self>, range: PageRange) -> Result<Watch> {
         let index = range.chunk_index();
         if let Some(watch) = self.watches.lock().tree.get(&index) {
@@ -237,7 +283,7 @@ impl Space {
         let watcher = Watcher::new(self.clone(), chunk);
         let new = Arc::pin_init(
             IntervalNotifier::new(
-                &self.mm,
+                self.mm()?,
                 chunk.start_byte() as usize,
                 chunk.len_bytes() as usize,
                 watcher,

@@ -83,11 +83,19 @@ impl Directory {
     }
 
     /// Looks up the entry of `page` and all pages it covers. Takes no lock.
-    #[expect(dead_code, reason = "for the fast path of a fault")]
     pub(crate) fn lookup(&self, page: u64) -> Option<(PageRange, Entry)> {
         let found = self.values.load(page as usize)?;
 
         Some((extent(&found), entry(found.value)))
+    }
+
+    /// Returns whether a context maps a page of `range`. Takes no lock.
+    pub(crate) fn is_mapped(&self, range: PageRange) -> bool {
+        bounds(range).is_some_and(|(first, last)| {
+            self.values
+                .for_each(first, last, Some(MAPPED), |_| ControlFlow::Break(()))
+                .is_break()
+        })
     }
 
     /// Reserves the memory that [`Directory::enter`] with the same `range` and `huge` needs. May

@@ -20,7 +20,7 @@ pub(crate) enum Policy {
     FirstFit,
     /// The smallest one.
     BestFit,
-    /// The first one after the last allocation.
+    /// The first one behind the last allocation, or what is left of the one around its end.
     NextFit,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Error {
     Invalid,
 }
 
-/// How many sizes, from one page on, have a cache.
+/// How many sizes, from one quantum on, have a cache.
 const CACHED_SIZES: usize = 8;
 /// How many ranges of a size are cached.
 const CACHE_DEPTH: usize = 8;
@@ -58,17 +58,19 @@ pub(crate) struct Space<S> {
     whole: PageRange,
     policy: Policy,
     cursor: u64,
+    quantum: u64,
     caches: Option<[Cache; CACHED_SIZES]>,
 }
 
 impl<S: DerefMut<Target = [PageRange]>> Space<S> {
-    /// Makes a space where all of `whole` is free, with storage for at least one gap. `cached`
-    /// keeps small freed ranges per size for a quick second use.
+    /// Makes a space where all of `whole` is free, with storage for at least one gap. Freed ranges
+    /// of a few multiples of `quantum` pages are kept per size for a quick second use; 0 keeps
+    /// none.
     pub(crate) fn new(
         mut gaps: S,
         whole: PageRange,
         policy: Policy,
-        cached: bool,
+        quantum: u64,
     ) -> Result<Self, Error> {
         if whole.is_empty() {
             return Err(Error::Invalid);
@@ -81,7 +83,8 @@ impl<S: DerefMut<Target = [PageRange]>> Space<S> {
             whole,
             policy,
             cursor: whole.first(),
-            caches: cached.then(Default::default),
+            quantum,
+            caches: (quantum != 0).then(Default::default),
         })
     }
 
@@ -187,7 +190,11 @@ impl<S: DerefMut<Target = [PageRange]>> Space<S> {
     }
 
     fn cache(&mut self, count: u64) -> &mut [Option<PageRange>] {
-        let size = usize::try_from(count.wrapping_sub(1)).unwrap_or(usize::MAX);
+        if count.checked_rem(self.quantum) != Some(0) {
+            return &mut [];
+        }
+        let size = count.checked_div(self.quantum).unwrap_or(0).wrapping_sub(1);
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
 
         match self.caches.as_mut().and_then(|caches| caches.get_mut(size)) {
             Some(cache) => &mut cache.0,
@@ -205,10 +212,13 @@ impl<S: DerefMut<Target = [PageRange]>> Space<S> {
         let chosen = match self.policy {
             Policy::FirstFit => fitting.next(),
             Policy::BestFit => fitting.min_by_key(|(_, gap, _)| gap.count()),
-            Policy::NextFit => fitting
-                .clone()
-                .find(|(_, _, range)| range.first() >= self.cursor)
-                .or_else(|| fitting.next()),
+            Policy::NextFit => {
+                let rest = PageRange::new(self.cursor, self.whole.end())?;
+                let mut behind = self.gaps().iter().enumerate().filter_map(|(at, gap)| {
+                    Some((at, *gap, fit(gap.intersect(rest)?, count, order)?))
+                });
+                behind.next().or_else(|| fitting.next())
+            }
         };
         chosen.map(|(at, _, range)| (at, range))
     }

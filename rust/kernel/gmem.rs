@@ -161,6 +161,7 @@ pub mod thread;
 mod context;
 mod device;
 mod mmu;
+mod standalone;
 mod types;
 mod vtable;
 
@@ -174,6 +175,11 @@ pub use self::{
         Options, //
     },
     mmu::Mmu,
+    standalone::{
+        Addresses,
+        Mapping,
+        Policy, //
+    },
     types::{
         Access,
         Caps,

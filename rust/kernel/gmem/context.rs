@@ -50,20 +50,11 @@ impl AddressSpace {
         Self::from_raw(space, false)
     }
 
-    /// Makes an address space that belongs to no process.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for a bad range, `ENOMEM`.
-    pub fn standalone(start: u64, end: u64) -> Result<Arc<Self>> {
-        let mut space = core::ptr::null_mut();
-        // SAFETY: `space` is valid for a write.
-        to_result(unsafe { bindings::gm_as_create(start, end, &mut space) })?;
-        // INVARIANT: The function made the address space for us.
-        Self::from_raw(space, true)
+    pub(super) fn as_raw(&self) -> *mut bindings::gm_as {
+        self.space.as_ptr()
     }
 
-    fn from_raw(space: *mut bindings::gm_as, standalone: bool) -> Result<Arc<Self>> {
+    pub(super) fn from_raw(space: *mut bindings::gm_as, standalone: bool) -> Result<Arc<Self>> {
         let space = NonNull::new(space).ok_or(EINVAL)?;
         Ok(Arc::new(Self { space, standalone }, GFP_KERNEL)?)
     }
@@ -72,7 +63,10 @@ impl AddressSpace {
     ///
     /// # Errors
     ///
-    /// `ENODEV` for a device that is going away, `ENOMEM`, or what [`Mmu::pmap_create`] returns.
+    /// - `ENODEV` for a device that is going away
+    /// - `ENOSPC` when 16 are attached
+    /// - `EBUSY` for a standalone address space where something is mapped
+    /// - `ENOMEM`, or what [`Mmu::pmap_create`] returns
     pub fn attach<M: Mmu>(
         self: &Arc<Self>,
         device: &Arc<Device<M>>,
@@ -112,8 +106,8 @@ impl Drop for AddressSpace {
     fn drop(&mut self) {
         if self.standalone {
             // SAFETY: We own it by the type invariant. Contexts hold references to `Self`, so
-            // none is left.
-            unsafe { bindings::gm_as_destroy(self.space.as_ptr()) };
+            // none is left and the function succeeds.
+            let _ = unsafe { bindings::gm_as_destroy(self.space.as_ptr()) };
         } else {
             // SAFETY: We own a reference by the type invariant.
             unsafe { bindings::gm_as_put(self.space.as_ptr()) };
@@ -150,6 +144,7 @@ impl<M: Mmu> Context<M> {
     /// # Errors
     ///
     /// - `EFAULT` no such memory, or it does not allow the access
+    /// - `EINVAL` the address space is standalone
     /// - `ENOMEM` neither the device nor the host has room
     /// - `ENODEV` the device is going away
     /// - `EIO` the device failed to copy
