@@ -110,17 +110,26 @@ pub trait Operations: Send + Sync {
     }
 }
 
+/// A range of physical addresses, in bytes. It may be larger than what was asked for.
+#[derive(Clone, Copy)]
+struct Region {
+    start: bindings::resource_size_t,
+    size: usize,
+}
+
 /// A range of device-private memory.
 ///
 /// # Invariants
 ///
-/// `pgmap` describes the frames `pfns`, which are mapped for as long as the value lives.
+/// `pgmap` describes the frames of `region`, the first of which are `pfns`; they are mapped, and the
+/// region is ours, for as long as the value lives.
 #[pin_data(PinnedDrop)]
 pub struct Pagemap<T: Operations> {
     #[pin]
     pgmap: Opaque<bindings::dev_pagemap>,
     data: T,
     pfns: Range<usize>,
+    region: Region,
 }
 
 // SAFETY: The pagemap may be used and torn down by any thread; `T` is `Send`.
@@ -151,17 +160,21 @@ impl<T: Operations> Pagemap<T> {
         let init = move |slot: *mut Self| -> Result {
             let size = nr_pages.checked_shl(PAGE_SHIFT as u32).ok_or(EINVAL)?;
             // SAFETY: Plain call; `name` is static, as the resource keeps it.
-            let res = from_err_ptr(unsafe {
-                bindings::request_device_region(size, name.as_char_ptr())
-            })?;
+            let res =
+                from_err_ptr(unsafe { bindings::request_device_region(size, name.as_char_ptr()) })?;
             // SAFETY: The resource was just created.
-            let start = unsafe { (*res).start };
+            let (start, end) = unsafe { ((*res).start, (*res).end) };
+            let region = Region {
+                start,
+                size: end.wrapping_sub(start).wrapping_add(1) as usize,
+            };
             let first = (start >> PAGE_SHIFT) as usize;
             // SAFETY: `slot` is valid for writes and pinned. All fields but `pgmap` are written
             // in full; of `pgmap` all but what memremap_pages() fills in itself.
             let pgmap = unsafe {
                 (&raw mut (*slot).data).write(data);
                 (&raw mut (*slot).pfns).write(first..first.wrapping_add(nr_pages));
+                (&raw mut (*slot).region).write(region);
                 let pgmap = (&raw mut (*slot).pgmap).cast::<bindings::dev_pagemap>();
                 bindings::dev_pagemap_init_private(pgmap, res, &Self::OPS, owner.as_raw());
                 pgmap
@@ -174,7 +187,7 @@ impl<T: Operations> Pagemap<T> {
                     unsafe {
                         core::ptr::drop_in_place(&raw mut (*slot).data);
                         core::ptr::drop_in_place(&raw mut (*slot).pfns);
-                        release(start, size);
+                        release(region);
                     }
                     Err(e)
                 }
@@ -213,7 +226,10 @@ impl<T: Operations> Pagemap<T> {
     /// Returns [`None`] when the pages are not all inside the memory.
     pub fn folio(&self, page: usize, order: u32) -> Option<LockedFolio> {
         let pfn = self.pfn(page)?;
-        self.pfn(page.checked_add(1usize.checked_shl(order)?)?.checked_sub(1)?)?;
+        self.pfn(
+            page.checked_add(1usize.checked_shl(order)?)?
+                .checked_sub(1)?,
+        )?;
         // SAFETY: The frames are ours and free as documented; the pagemap is valid.
         let folio = unsafe { bindings::device_folio_init(pfn, self.pgmap.get(), order) };
         let folio = NonNull::new(folio)?;
@@ -298,21 +314,18 @@ impl<T: Operations> Pagemap<T> {
 /// # Safety
 ///
 /// The region was requested and nothing uses it.
-unsafe fn release(start: bindings::resource_size_t, size: usize) {
+unsafe fn release(region: Region) {
     // SAFETY: By the safety requirements.
-    unsafe { bindings::release_device_region(start, size) };
+    unsafe { bindings::release_device_region(region.start, region.size) };
 }
 
 #[pinned_drop]
 impl<T: Operations> PinnedDrop for Pagemap<T> {
     fn drop(self: Pin<&mut Self>) {
-        let start = (self.pfns.start as bindings::resource_size_t) << PAGE_SHIFT;
-        let size = self.pfns.len() << PAGE_SHIFT;
-
         // SAFETY: Mapped by the type invariants; the call waits for the last page reference.
         unsafe {
             bindings::memunmap_pages(self.pgmap.get());
-            release(start, size);
+            release(self.region);
         }
     }
 }
