@@ -111,28 +111,33 @@ TEST_F(life, mprotect_in_the_middle)
 
 TEST_F(life, exit_under_a_running_job)
 {
-	pid_t child = fork();
+	size_t len = 16 * page_size();
+	struct baton dying;
+	pid_t child;
 
+	baton_make(&dying);
+	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
+		char *own = buf_alloc(len);
 		int fd = npu_open(0);
 		struct npu_cmd cmds[] = {
-			cmd_fill(self->buf, 0x30, self->len), cmd_nop(5000000),
-			cmd_fill(self->buf, 0x31, self->len),
+			cmd_fill(own, 0x30, len), cmd_nop(10000000),
+			cmd_fill(own, 0x31, len),
 		};
-
-		uint64_t end = now_ms() + 2000;
+		uint64_t end = now_ms() + 5000;
 
 		if (!npu_start(fd, cmds, 3))
 			_exit(1);
-		/* Until it is at the second command. */
-		while (pages_on_device(self->buf, self->len) <
-			       self->len / page_size() && now_ms() < end)
+		while (pages_on_device(own, len) < 16 && now_ms() < end)
 			sleep_ms(5);
-		_exit(npu_busy(fd) && on_device(self->buf, self->len) ? 42 : 2);
+		baton_pass(&dying);
+		_exit(npu_busy(fd) && on_device(own, len) ? 42 : 2);
 	}
 	/* Far less than the job would take. */
-	EXPECT_EQ(42, child_result(child, 4000));
+	baton_take(&dying);
+	EXPECT_EQ(42, child_result(child, 3000));
+	ASSERT_TRUE(on_device(self->buf, self->len));
 	EXPECT_TRUE(buf_check(self->buf, self->len, 1));
 }
 
