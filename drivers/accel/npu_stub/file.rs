@@ -129,7 +129,7 @@ impl NpuFile {
         let cmds = self.read_cmds(UserPtr::from_addr(addr as usize), nr)?;
 
         let queue = &self.npu.queue;
-        let id = queue.reserve(&self.client)?;
+        let id = queue.take_number(&self.client)?;
         let mut output = UserSlice::new(arg.wrapping_byte_add(16), 8).writer();
         if let Err(e) = output.write(&id) {
             queue.abandon(&self.client);

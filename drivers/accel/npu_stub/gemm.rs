@@ -132,7 +132,8 @@ impl Unit {
         let len = (d.n - col).min(2 * PAIRS as u64) as usize;
         for (acc, row) in self.acc.chunks_exact(PAIRS).zip(row..d.m) {
             for (out, acc) in self.row.chunks_exact_mut(2).zip(acc) {
-                out.copy_from_slice(&unpack(*acc).map(|sum| requantize(sum, d.shift)));
+                let [low, high] = unpack(*acc);
+                out.copy_from_slice(&[requantize(low, d.shift), requantize(high, d.shift)]);
             }
             port.write(dst, row * d.n + col, self.row.get(..len).ok_or(EIO)?)?;
         }

@@ -228,7 +228,7 @@ impl Queue {
     /// # Errors
     ///
     /// `ENODEV` when the queue was halted, `EAGAIN` when the file has too many jobs.
-    pub(crate) fn reserve(&self, client: &Client) -> Result<u64> {
+    pub(crate) fn take_number(&self, client: &Client) -> Result<u64> {
         let mut state = self.state.lock();
         if state.halted {
             return Err(ENODEV);
