@@ -183,7 +183,7 @@ fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
             if vma_info::is_anonymous(vma) {
                 home::prefetch(vma, piece, &mut arrays)?;
             }
-            vma.flags() & bindings::VM_READ as usize != 0
+            vma.flags() & bindings::VM_READ != 0
         };
         if readable {
             sys::populate(mm, piece.start_byte() as usize, piece.len_bytes() as usize)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions of `include/linux/gmem.h`.
+//! The functions of `include/linux/gmem.h`, which says what callers promise.
 
 use crate::{
     advise,
@@ -52,6 +52,10 @@ use kernel::{
 const MAX_ATTACH_RACES: usize = 64;
 
 /// Makes the lists. Called once at boot, before anything else.
+///
+/// # Safety
+///
+/// Called once, during boot.
 #[export]
 pub(crate) unsafe extern "C" fn gmem_init() -> c_int {
     // SAFETY: Called once, before any other use.
@@ -87,6 +91,10 @@ unsafe fn borrow<'a, T>(ptr: *const T) -> Result<ArcBorrow<'a, T>> {
 }
 
 /// gm_dev_create - register a device
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_dev_create(
     desc: *const bindings::gm_dev_desc,
@@ -133,6 +141,10 @@ pub(crate) unsafe extern "C" fn gm_dev_create(
 }
 
 /// gm_dev_destroy - unregister a device
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_dev_destroy(dev: *mut bindings::gm_dev) {
     if dev.is_null() {
@@ -155,6 +167,10 @@ pub(crate) unsafe extern "C" fn gm_dev_destroy(dev: *mut bindings::gm_dev) {
 }
 
 /// gm_dev_register_physmem - hand over the memory of a device
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_dev_register_physmem(
     dev: *mut bindings::gm_dev,
@@ -173,6 +189,10 @@ pub(crate) unsafe extern "C" fn gm_dev_register_physmem(
 }
 
 /// gm_dev_unregister_physmem - take the memory of a device back
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_dev_unregister_physmem(dev: *mut bindings::gm_dev) -> c_int {
     from_result(|| {
@@ -184,6 +204,10 @@ pub(crate) unsafe extern "C" fn gm_dev_unregister_physmem(dev: *mut bindings::gm
 }
 
 /// gm_dev_hnid - node id of a device's memory
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_dev_hnid(dev: *mut bindings::gm_dev) -> c_int {
     from_result(|| {
@@ -195,6 +219,10 @@ pub(crate) unsafe extern "C" fn gm_dev_hnid(dev: *mut bindings::gm_dev) -> c_int
 }
 
 /// gm_dev_get_stats - read the counters of a device
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_dev_get_stats(
     dev: *mut bindings::gm_dev,
@@ -209,6 +237,10 @@ pub(crate) unsafe extern "C" fn gm_dev_get_stats(
 }
 
 /// gm_as_get_current - the mirror address space of the calling process
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_get_current(
     whole: bool,
@@ -228,6 +260,10 @@ pub(crate) unsafe extern "C" fn gm_as_get_current(
 }
 
 /// gm_as_put - give an address space back
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_put(as_: *mut bindings::gm_as) {
     if as_.is_null() {
@@ -239,6 +275,10 @@ pub(crate) unsafe extern "C" fn gm_as_put(as_: *mut bindings::gm_as) {
 }
 
 /// gm_as_attach - attach a device to an address space
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_attach(
     as_: *mut bindings::gm_as,
@@ -272,6 +312,10 @@ pub(crate) unsafe extern "C" fn gm_as_attach(
 }
 
 /// gm_as_detach - detach a device from an address space
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_detach(ctx: *mut bindings::gm_context) {
     if ctx.is_null() {
@@ -283,6 +327,10 @@ pub(crate) unsafe extern "C" fn gm_as_detach(ctx: *mut bindings::gm_context) {
 }
 
 /// gm_dev_fault - resolve a device fault, or prepare a range
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_dev_fault(
     ctx: *mut bindings::gm_context,
@@ -315,6 +363,10 @@ pub(crate) unsafe extern "C" fn gm_dev_fault(
 }
 
 /// hmadvise(2), called by the shim.
+///
+/// # Safety
+///
+/// Called by a system call.
 #[export]
 pub(crate) unsafe extern "C" fn gmem_hmadvise(
     hnid: c_int,
@@ -341,6 +393,10 @@ fn whole_pages(va: u64, len: u64) -> Result<PageRange> {
 }
 
 /// gm_as_create - make a standalone address space
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_create(
     start: u64,
@@ -372,6 +428,10 @@ pub(crate) unsafe extern "C" fn gm_as_create(
 }
 
 /// gm_as_destroy - free a standalone address space
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_destroy(as_: *mut bindings::gm_as) -> c_int {
     from_result(|| {
@@ -392,6 +452,10 @@ pub(crate) unsafe extern "C" fn gm_as_destroy(as_: *mut bindings::gm_as) -> c_in
 }
 
 /// gm_as_alloc_va - take addresses of a standalone address space
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_alloc_va(
     as_: *mut bindings::gm_as,
@@ -414,6 +478,10 @@ pub(crate) unsafe extern "C" fn gm_as_alloc_va(
 }
 
 /// gm_as_reserve_va - take given addresses of a standalone address space
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_reserve_va(
     as_: *mut bindings::gm_as,
@@ -429,6 +497,10 @@ pub(crate) unsafe extern "C" fn gm_as_reserve_va(
 }
 
 /// gm_as_free_va - give addresses of a standalone address space back
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_free_va(
     as_: *mut bindings::gm_as,
@@ -444,6 +516,10 @@ pub(crate) unsafe extern "C" fn gm_as_free_va(
 }
 
 /// gm_as_map - enter host pages into all contexts of a standalone address space
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_map(
     as_: *mut bindings::gm_as,
@@ -465,6 +541,10 @@ pub(crate) unsafe extern "C" fn gm_as_map(
 }
 
 /// gm_as_unmap - take pages from all contexts of a standalone address space
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
 #[export]
 pub(crate) unsafe extern "C" fn gm_as_unmap(as_: *mut bindings::gm_as, va: u64, len: u64) -> c_int {
     from_result(|| {

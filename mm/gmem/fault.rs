@@ -247,7 +247,7 @@ impl Part<'_> {
         } else {
             bindings::VM_READ
         };
-        if shared && flags & wants as usize == wants as usize {
+        if shared && flags & wants == wants {
             Ok(())
         } else {
             Err(EFAULT)

@@ -231,7 +231,7 @@ impl Space {
         };
         if gone.is_some() {
             // The watches refer to the space, so they have to be taken apart.
-            let tree = core::mem::replace(&mut self.watches.lock().tree, RBTree::new());
+            let tree = core::mem::take(&mut self.watches.lock().tree);
             drop(tree);
         }
     }

@@ -190,7 +190,7 @@ impl Drop for Mapping {
         let unmapped = to_result(unsafe { bindings::gm_as_unmap(space.as_raw(), *va, len) });
         if unmapped.is_err() {
             // Cannot be. But what a device might still use is not freed.
-            core::mem::forget(core::mem::replace(&mut self.pages, KVec::new()));
+            core::mem::forget(core::mem::take(&mut self.pages));
         }
     }
 }

@@ -20,9 +20,9 @@ use crate::{
     prelude::*, //
 };
 
-const VALID: usize = bindings::hmm_pfn_flags_HMM_PFN_VALID as usize;
-const WRITE: usize = bindings::hmm_pfn_flags_HMM_PFN_WRITE as usize;
-const ERROR: usize = bindings::hmm_pfn_flags_HMM_PFN_ERROR as usize;
+const VALID: usize = bindings::hmm_pfn_flags_HMM_PFN_VALID;
+const WRITE: usize = bindings::hmm_pfn_flags_HMM_PFN_WRITE;
+const ERROR: usize = bindings::hmm_pfn_flags_HMM_PFN_ERROR;
 const PFN_MASK: usize = (1 << bindings::hmm_pfn_flags_HMM_PFN_ORDER_SHIFT) - 1;
 
 /// One page: on input what is wanted, on output what is there.

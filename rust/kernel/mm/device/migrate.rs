@@ -174,7 +174,7 @@ impl<'a> Migration<'a> {
             start: range.start,
             end: range.end,
             pgmap_owner: owner.as_raw(),
-            flags: flags as _,
+            flags: flags as c_ulong,
             fault_page,
         };
         // SAFETY: The arrays hold `nr` elements, mmap_lock is held as `vma` shows, and
