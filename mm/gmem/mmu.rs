@@ -6,6 +6,7 @@
 //! here, so that no caller asks for it.
 
 use crate::sys;
+use core::ptr::NonNull;
 use kernel::{
     bindings::{
         self,
@@ -19,7 +20,6 @@ use kernel::{
         Full, //
     }, //
 };
-use core::ptr::NonNull;
 
 /// The functions of one device and the driver's pointer that goes with them.
 ///
@@ -205,9 +205,9 @@ impl Pmap {
     pub(crate) fn enter(&self, maps: &[gm_map]) -> Result {
         match self.ops().pmap_enter {
             // SAFETY: By the type invariants.
-            Some(f) => to_result(unsafe {
-                f(self.handle, maps.as_ptr(), u32::try_from(maps.len())?)
-            }),
+            Some(f) => {
+                to_result(unsafe { f(self.handle, maps.as_ptr(), u32::try_from(maps.len())?) })
+            }
             None => Err(EINVAL),
         }
     }
