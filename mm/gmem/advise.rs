@@ -167,7 +167,7 @@ fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result 
 /// Brings everything home.
 fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
     let complete = check(mm, range)?;
-    let mut arrays = Arrays::new(PMD_PAGES)?;
+    let mut arrays = Arrays::new(PMD_PAGES.min(range.count() as usize))?;
 
     for_each_mapped(mm, range, |piece| {
         if sys::fatal_signal() {
@@ -185,7 +185,7 @@ fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
             }
             vma.flags() & bindings::VM_READ != 0
         };
-        if readable {
+        if readable && sys::has_swapped(mm) {
             sys::populate(mm, piece.start_byte() as usize, piece.len_bytes() as usize)?;
         }
         Ok(())

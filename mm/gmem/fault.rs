@@ -189,6 +189,11 @@ impl Part<'_> {
         batch: &mut Batch,
     ) -> Result<Try> {
         let space = &self.context.space;
+        // hmadvise() tells of a hole in its own way.
+        let hole = match self.request.purpose {
+            Purpose::Prefetch => ENOMEM,
+            _ => EFAULT,
+        };
         let mmap = self.mm.mmap_read_lock();
         let vma = vma_info::first_in(
             self.mm,
@@ -196,13 +201,13 @@ impl Part<'_> {
             rest.start_byte() as usize,
             rest.end_byte() as usize,
         )
-        .ok_or(EFAULT)?;
-        self.check(vma)?;
+        .ok_or(hole)?;
         let vma_pages = crate::home::pages_of(vma);
         let piece = rest
             .intersect(vma_pages)
             .filter(|piece| piece.first() == rest.first())
-            .ok_or(EFAULT)?;
+            .ok_or(hole)?;
+        self.check(vma)?;
         let _block = space.lock_block(piece);
 
         let movable = self
@@ -350,16 +355,14 @@ impl Part<'_> {
         start: usize,
         watch: &Watch,
         mmap: &MmapReadGuard<'_>,
-        pfns: &mut [PagePfn],
+        pfns: &[PagePfn],
     ) -> Result<bool> {
-        let write = self.request.write && self.request.purpose != Purpose::Prefetch;
+        let write = self.request.write;
+        let want = if write { PagePfn::WRITE } else { PagePfn::READ };
         let mut found = false;
 
-        for (i, slot) in pfns.iter_mut().enumerate() {
-            let pfn = *slot;
-            *slot = PagePfn::PEEK;
+        for (i, pfn) in pfns.iter().enumerate() {
             if !wanted.contains(&i) || !pfn.is_device_private() {
-                *slot = pfn;
                 continue;
             }
             let local = pfn
@@ -367,11 +370,10 @@ impl Part<'_> {
                 .zip(self.memory)
                 .is_some_and(|(pfn, memory)| memory.map.page(pfn).is_some());
             if local && (pfn.is_writable() || !write) {
-                *slot = pfn;
                 continue;
             }
             found = true;
-            let mut one = [if write { PagePfn::WRITE } else { PagePfn::READ }];
+            let mut one = [want];
             let seq = watch.read_begin();
             match hmm::read(mmap, watch, seq, start + (i << PAGE_SHIFT), &mut one, None) {
                 Ok(()) => {}

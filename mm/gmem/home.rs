@@ -3,13 +3,13 @@
 //! Bringing pages home: CPU faults, prefetch to a CPU node, eviction.
 
 use crate::{
+    device,
     memory::{
         owner,
         Memory, //
     },
     migrate::{
         for_each_piece,
-        memory_of,
         Piece,
         Runs, //
     },
@@ -70,6 +70,10 @@ pub(crate) struct Outcome {
 ///
 /// `alloc` gets the order and the index of the page in the range. A huge page for which there is
 /// no huge host page is taken apart when `split` says that the migration can do that.
+///
+/// # Errors
+///
+/// `ENOMEM` when there was no memory for the lists of this function; nothing was changed.
 pub(crate) fn bring(
     m: &mut Migration<'_>,
     split: bool,
@@ -86,12 +90,13 @@ pub(crate) fn bring(
         }
     }
     let apart = huge.is_none();
+    let mut convoy = Convoy::new(if apart { 1 } else { PMD_PAGES })?;
 
     for_each_piece(m, apart, |m, piece| {
         // Addresses without a page are collected too; they stay without.
-        if !matches!(piece.source, Source::Device { .. }) {
+        let Source::Device { pfn } = piece.source else {
             return;
-        }
+        };
         let folio = match huge.take() {
             Some(folio) => Ok(folio),
             None => alloc(0, piece.index),
@@ -100,119 +105,100 @@ pub(crate) fn bring(
             Ok(folio) => {
                 // A device may have written the page: what swap has of it is old.
                 folio.mark_dirty();
-                m.set_dst(piece.index, folio);
+                convoy.add(m, piece, pfn, folio, &mut out);
             }
             Err(_) => out.no_memory += piece.pages,
         }
     });
-    copy_home(m, apart, &mut out)?;
-
-    // The sources have to be looked up before they are gone.
-    let mut sources = Sources::default();
-    for_each_piece(m, apart, |m, piece| {
-        if m.dst_pfn(piece.index).is_some() {
-            sources.note(piece);
-        }
-    });
+    convoy.copy(m, &mut out);
     m.commit();
-    sources.count(m, addr, &mut out);
+    convoy.report(m, addr, &mut out);
     Ok(out)
 }
 
-/// Runs of copies, one device after the other.
-fn copy_home(m: &mut Migration<'_>, apart: bool, out: &mut Outcome) -> Result {
-    let mut runs = Runs::new()?;
-    let mut from: Option<Arc<Memory>> = None;
-    let mut first = 0;
+/// Pages on their way home, device by device.
+struct Convoy {
+    /// Pages of one device, and the indexes between which they lie.
+    groups: KVec<(Arc<Memory>, core::ops::Range<usize>)>,
+    /// The copies of the last group, until they are made.
+    runs: Runs,
+    /// Pages of one index: 1, or those of a huge page.
+    step: usize,
+}
 
-    loop {
-        // Collect what is on one device, beginning at `first`.
-        runs.clear();
-        let mut last = None;
-        let mut next = None;
-        for_each_piece(m, apart, |m, piece| {
-            let (Source::Device { pfn }, Some(dst)) = (piece.source, m.dst_pfn(piece.index)) else {
-                return;
-            };
-            if piece.index < first || next.is_some() {
-                return;
-            }
-            let Some((memory, page)) = memory_of(&mut from, pfn) else {
-                return;
-            };
-            match &last {
-                Some(last) if !Arc::ptr_eq(last, &memory) => {
-                    next = Some(piece.index);
-                    return;
-                }
-                _ => last = Some(memory),
-            }
-            runs.push(
-                (page as u64) << PAGE_SHIFT,
-                (dst as u64) << PAGE_SHIFT,
-                piece.len(),
-            );
-        });
-        let Some(memory) = last else { return Ok(()) };
-        let end = next.unwrap_or(m.len());
-        if memory.parts().mmu.copy_from_dev(runs.as_slice()).is_err() {
-            // The device keeps the pages and the bytes.
-            for_each_piece(m, apart, |m, piece| {
-                if (first..end).contains(&piece.index) && m.take_dst(piece.index).is_some() {
-                    out.failed += piece.pages;
-                }
-            });
-        }
-        match next {
-            Some(index) => first = index,
-            None => return Ok(()),
-        }
+impl Convoy {
+    fn new(step: usize) -> Result<Self> {
+        Ok(Self {
+            groups: KVec::with_capacity(1, GFP_KERNEL)?,
+            runs: Runs::new()?,
+            step,
+        })
     }
-}
 
-/// Which pages of which device are on their way, in runs.
-#[derive(Default)]
-struct Sources {
-    runs: KVec<(Arc<Memory>, usize, usize, usize)>,
-    last: Option<Arc<Memory>>,
-}
-
-impl Sources {
-    fn note(&mut self, piece: Piece) {
-        let Source::Device { pfn } = piece.source else {
-            return;
-        };
-        let Some((memory, _)) = memory_of(&mut self.last, pfn) else {
-            return;
-        };
-        if let Some((same, _, end, _)) = self.runs.last_mut() {
-            if Arc::ptr_eq(same, &memory) && *end == piece.index {
-                *end += piece.pages;
-                return;
-            }
-        }
+    /// Adds a page; the copies of another device are made first.
+    fn add(
+        &mut self,
+        m: &mut Migration<'_>,
+        piece: Piece,
+        pfn: usize,
+        folio: LockedFolio,
+        out: &mut Outcome,
+    ) {
+        let to = (folio.pfn() as u64) << PAGE_SHIFT;
         let end = piece.index + piece.pages;
-        // Without memory for a note the pages move uncounted.
-        let _ = self
-            .runs
-            .push((memory, piece.index, end, piece.pages), GFP_KERNEL);
+        if let Some((memory, indexes)) = self.groups.last_mut() {
+            if let Some(page) = memory.map.page(pfn) {
+                indexes.end = end;
+                m.set_dst(piece.index, folio);
+                self.runs.push((page as u64) << PAGE_SHIFT, to, piece.len());
+                return;
+            }
+        }
+        self.copy(m, out);
+        let Some((memory, page)) = device::memory_of(pfn) else {
+            return;
+        };
+        if self
+            .groups
+            .push((memory, piece.index..end), GFP_KERNEL)
+            .is_err()
+        {
+            out.no_memory += piece.pages;
+            return;
+        }
+        m.set_dst(piece.index, folio);
+        self.runs.push((page as u64) << PAGE_SHIFT, to, piece.len());
     }
 
-    fn count(&self, m: &Migration<'_>, addr: usize, out: &mut Outcome) {
-        for (memory, start, end, step) in &self.runs {
-            let mut pages = 0;
-            let mut index = *start;
-            while index < *end {
-                if m.moved(index) {
-                    pages += step;
+    /// Copies what was added last. If that fails the device keeps the pages and the bytes.
+    fn copy(&mut self, m: &mut Migration<'_>, out: &mut Outcome) {
+        if let Some((memory, indexes)) = self.groups.last() {
+            if memory
+                .parts()
+                .mmu
+                .copy_from_dev(self.runs.as_slice())
+                .is_err()
+            {
+                for index in indexes.clone() {
+                    if m.take_dst(index).is_some() {
+                        out.failed += self.step;
+                    }
                 }
-                index += step;
             }
+        }
+        self.runs.clear();
+    }
+
+    /// Counts what moved.
+    fn report(&self, m: &Migration<'_>, addr: usize, out: &mut Outcome) {
+        for (memory, indexes) in &self.groups {
+            let moved = indexes.clone().filter(|index| m.moved(*index)).count();
+            let pages = moved * self.step;
             if pages > 0 {
                 let parts = memory.parts();
                 parts.stats.from_dev.add(pages << PAGE_SHIFT);
                 sys::count(sys::Event::ToHost, pages);
-                sys::trace_migrate(parts.id, false, addr + (start << PAGE_SHIFT), pages);
+                sys::trace_migrate(parts.id, false, addr + (indexes.start << PAGE_SHIFT), pages);
                 out.moved += pages;
             }
         }
@@ -316,6 +302,10 @@ pub(crate) fn prefetch(vma: &VmaRef, range: PageRange, arrays: &mut Arrays) -> R
         }
         if out.no_memory > 0 {
             return Err(ENOMEM);
+        }
+        // A page that was not collected may be at home, or in somebody's hands for a moment.
+        if out.moved == range.count() as usize {
+            return Ok(());
         }
     }
     Err(EBUSY)

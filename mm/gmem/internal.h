@@ -24,6 +24,7 @@ enum gmem_fail_site {
 extern bool gmem_enabled;
 bool gmem_should_fail(enum gmem_fail_site site);
 int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len);
+bool gmem_has_swapped(struct mm_struct *mm);
 int gmem_populate(struct mm_struct *mm, unsigned long start, unsigned long len);
 bool gmem_dma_direct(struct device *dev);
 bool gmem_fatal_signal(void);

@@ -76,6 +76,11 @@ int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len)
 	return do_madvise(mm, start, len, MADV_DONTNEED);
 }
 
+bool gmem_has_swapped(struct mm_struct *mm)
+{
+	return get_mm_counter_sum(mm, MM_SWAPENTS) > 0;
+}
+
 /* The range was checked to be page aligned and readable. */
 int gmem_populate(struct mm_struct *mm, unsigned long start, unsigned long len)
 {

@@ -93,6 +93,12 @@ pub(crate) fn populate(mm: &MmWithUser, start: usize, len: usize) -> Result {
     to_result(unsafe { bindings::gmem_populate(mm.as_raw(), start, len) })
 }
 
+/// Returns whether any page of the process is in swap.
+pub(crate) fn has_swapped(mm: &MmWithUser) -> bool {
+    // SAFETY: `mm` is alive.
+    unsafe { bindings::gmem_has_swapped(mm.as_raw()) }
+}
+
 /// Returns whether a fatal signal waits for the current task.
 pub(crate) fn fatal_signal() -> bool {
     // SAFETY: A plain call.
