@@ -169,32 +169,52 @@ fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
     let complete = check(mm, range)?;
     let mut arrays = Arrays::new(PMD_PAGES.min(range.count() as usize))?;
 
-    for_each_mapped(mm, range, |piece| {
+    for block in range.blocks() {
         if sys::fatal_signal() {
             return Err(EINTR);
         }
-        let readable = {
-            let mmap = mm.mmap_read_lock();
-            let (start, end) = (piece.start_byte() as usize, piece.end_byte() as usize);
-            let vma = vma_info::first_in(mm, &mmap, start, end)
-                .filter(|vma| home::pages_of(vma).covers(piece));
-            // The mapping changed since it was found: there is nothing to bring any more.
-            let Some(vma) = vma else { return Ok(()) };
-            if vma_info::is_anonymous(vma) {
-                home::prefetch(vma, piece, &mut arrays)?;
+        let mmap = mm.mmap_read_lock();
+        let mut rest = Some(block);
+        while let Some(part) = rest {
+            let (start, end) = (part.start_byte() as usize, part.end_byte() as usize);
+            let Some(vma) = vma_info::first_in(mm, &mmap, start, end) else {
+                break;
+            };
+            let pages = home::pages_of(vma);
+            if let Some(part) = part.intersect(pages) {
+                if vma_info::is_anonymous(vma) {
+                    home::prefetch(vma, part, &mut arrays)?;
+                }
             }
-            vma.flags() & bindings::VM_READ != 0
-        };
-        if readable && sys::has_swapped(mm) {
-            sys::populate(mm, piece.start_byte() as usize, piece.len_bytes() as usize)?;
+            rest = PageRange::new(pages.end(), block.end()).filter(|rest| !rest.is_empty());
         }
-        Ok(())
-    })?;
+    }
+    if sys::has_swapped(mm) {
+        read_in(mm, range)?;
+    }
     if complete {
         Ok(())
     } else {
         Err(ENOMEM)
     }
+}
+
+/// Reads in what is in swap.
+fn read_in(mm: &MmWithUser, range: PageRange) -> Result {
+    for_each_mapped(mm, range, |piece| {
+        let (start, end) = (piece.start_byte() as usize, piece.end_byte() as usize);
+        let readable = {
+            let mmap = mm.mmap_read_lock();
+            // Where the mapping changed since it was found there is nothing to read in any more.
+            vma_info::first_in(mm, &mmap, start, end).is_some_and(|vma| {
+                home::pages_of(vma).covers(piece) && vma.flags() & bindings::VM_READ as usize != 0
+            })
+        };
+        if readable {
+            sys::populate(mm, start, end - start)?;
+        }
+        Ok(())
+    })
 }
 
 /// Calls `f` with what is mapped of each block of the range.

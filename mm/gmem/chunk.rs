@@ -125,12 +125,11 @@ impl Chunks {
         let Some(chunk) = self.chunks.get(index) else {
             return;
         };
-        for (word, map) in chunk.map.iter().enumerate() {
-            let mask = bits(word, page % PMD_PAGES, nr);
-            if mask != 0 {
-                // The bits are set, so subtracting is clearing.
-                map.fetch_sub(mask, Release);
-            }
+        let first = page % PMD_PAGES;
+        let words = first / 64..(first + nr).div_ceil(64);
+        for (word, map) in words.clone().zip(chunk.map.get(words).unwrap_or(&[])) {
+            // The bits are set, so subtracting is clearing.
+            map.fetch_sub(bits(word, first, nr), Release);
         }
         self.used.add(-(nr as i64), Relaxed);
         if chunk.live.fetch_sub(nr as i32, Full) == nr as i32 {

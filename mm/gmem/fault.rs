@@ -219,8 +219,15 @@ impl Part<'_> {
         if let Some(memory) = movable {
             let seq = watch.read_begin();
             let pfns = peek(range, batch)?;
-            if hmm::read(&mmap, watch, seq, range.start_byte() as usize, pfns, Some(owner()))
-                .is_err()
+            if hmm::read(
+                &mmap,
+                watch,
+                seq,
+                range.start_byte() as usize,
+                pfns,
+                Some(owner()),
+            )
+            .is_err()
             {
                 return Ok(Try::Collision);
             }
@@ -308,7 +315,9 @@ impl Part<'_> {
             pfns.get_mut(wanted.clone()).ok_or(EFAULT)?.fill(want);
         } else if movable.is_none() || moves > 0 {
             // What would not move is populated where it is, and read in from swap.
-            pfns.get_mut(wanted.clone()).ok_or(EFAULT)?.fill(PagePfn::READ);
+            pfns.get_mut(wanted.clone())
+                .ok_or(EFAULT)?
+                .fill(PagePfn::READ);
         }
         match hmm::read(mmap, watch, seq, start, pfns, Some(owner())) {
             Ok(()) => {}
@@ -421,7 +430,11 @@ impl Part<'_> {
             let pages = PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages))
                 .ok_or(EFAULT)?;
             let note = Enter {
-                holder: if local { context.device.parts.id as u8 } else { 0 },
+                holder: if local {
+                    context.device.parts.id as u8
+                } else {
+                    0
+                },
                 contexts: context.bit(),
                 writable,
                 stamp: 0,
@@ -434,7 +447,12 @@ impl Part<'_> {
                 other => other?,
             }
             if !local {
-                context.device.parts.stats.remote.add(pages.len_bytes() as usize);
+                context
+                    .device
+                    .parts
+                    .stats
+                    .remote
+                    .add(pages.len_bytes() as usize);
             }
         }
         for pfn in pfns {
@@ -463,10 +481,7 @@ fn slots(piece: PageRange, range: PageRange) -> core::ops::Range<usize> {
 
 /// Returns the array for `range`, asking for nothing.
 fn peek(range: PageRange, batch: &mut Batch) -> Result<&mut [PagePfn]> {
-    let pfns = batch
-        .pfns
-        .get_mut(..range.count() as usize)
-        .ok_or(EINVAL)?;
+    let pfns = batch.pfns.get_mut(..range.count() as usize).ok_or(EINVAL)?;
 
     pfns.fill(PagePfn::PEEK);
     Ok(pfns)
@@ -482,7 +497,10 @@ fn all_local(memory: &Memory, piece: PageRange, range: PageRange, pfns: &[PagePf
 
 /// Returns the first page of the block that is in the memory, as its number there.
 fn first_local(memory: Option<&Arc<Memory>>, batch: &Batch) -> Option<usize> {
-    let run = batch.maps.iter().find(|run| run.flags & bindings::GM_MAP_LOCAL != 0)?;
+    let run = batch
+        .maps
+        .iter()
+        .find(|run| run.flags & bindings::GM_MAP_LOCAL != 0)?;
 
     memory.map(|_| (run.addr >> PAGE_SHIFT) as usize)
 }

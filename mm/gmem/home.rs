@@ -90,7 +90,7 @@ pub(crate) fn bring(
         }
     }
     let apart = huge.is_none();
-    let mut convoy = Convoy::new(if apart { 1 } else { PMD_PAGES })?;
+    let mut convoy = Convoy::new(m.len(), if apart { 1 } else { PMD_PAGES })?;
 
     for_each_piece(m, apart, |m, piece| {
         // Addresses without a page are collected too; they stay without.
@@ -127,10 +127,10 @@ struct Convoy {
 }
 
 impl Convoy {
-    fn new(step: usize) -> Result<Self> {
+    fn new(pages: usize, step: usize) -> Result<Self> {
         Ok(Self {
             groups: KVec::with_capacity(1, GFP_KERNEL)?,
-            runs: Runs::new()?,
+            runs: Runs::new(pages)?,
             step,
         })
     }
@@ -208,9 +208,6 @@ impl Convoy {
 /// Brings a page home that the CPU touched, and what surrounds it.
 pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
     sys::count(sys::Event::CpuFault, 1);
-    let Ok(mut arrays) = Arrays::new(PMD_PAGES) else {
-        return FaultResult::NoMemory;
-    };
     let vma = fault.vma();
     let order = if fault.order() >= BLOCK_ORDER {
         BLOCK_ORDER
@@ -222,6 +219,9 @@ pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
         PageRange::around(page, order).and_then(|range| range.intersect(pages_of(vma)))
     else {
         return FaultResult::Bus;
+    };
+    let Ok(mut arrays) = Arrays::new(range.count() as usize) else {
+        return FaultResult::NoMemory;
     };
     for _ in 0..COPY_ATTEMPTS {
         match cpu_fault_once(fault, range, page, &mut arrays) {
@@ -272,8 +272,11 @@ fn cpu_fault_once(
 
 /// Returns the pages of a VMA.
 pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
-    PageRange::from_bytes(vma.start() as u64, vma.end().wrapping_sub(vma.start()) as u64)
-        .unwrap_or_default()
+    PageRange::from_bytes(
+        vma.start() as u64,
+        vma.end().wrapping_sub(vma.start()) as u64,
+    )
+    .unwrap_or_default()
 }
 
 /// Brings the pages of `range`, which is inside the VMA and inside one block, home.

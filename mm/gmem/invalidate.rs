@@ -75,10 +75,9 @@ impl Flush {
     fn add(&mut self, pages: PageRange) {
         self.hull = match self.hull {
             None => Some(pages),
-            Some(hull) => PageRange::new(
-                hull.first().min(pages.first()),
-                hull.end().max(pages.end()),
-            ),
+            Some(hull) => {
+                PageRange::new(hull.first().min(pages.first()), hull.end().max(pages.end()))
+            }
         };
     }
 }

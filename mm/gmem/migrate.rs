@@ -51,7 +51,7 @@ impl Batch {
                 arrays: Arrays::new(PMD_PAGES)?,
                 pfns: KVec::from_elem(PagePfn::PEEK, PMD_PAGES, GFP_KERNEL)?,
                 maps: KVec::with_capacity(PMD_PAGES, GFP_KERNEL)?,
-                runs: Runs::new()?,
+                runs: Runs::new(PMD_PAGES)?,
             },
             GFP_KERNEL,
         )?)
@@ -62,13 +62,13 @@ impl Batch {
 pub(crate) struct Runs(KVec<CopyRun>);
 
 impl Runs {
-    /// Makes an empty list.
+    /// Makes an empty list for a range of so many pages.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Self(KVec::with_capacity(PMD_PAGES, GFP_KERNEL)?))
+    pub(crate) fn new(pages: usize) -> Result<Self> {
+        Ok(Self(KVec::with_capacity(pages, GFP_KERNEL)?))
     }
 
     /// Empties the list.

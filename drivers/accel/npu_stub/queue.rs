@@ -323,7 +323,11 @@ impl Queue {
     /// `ENOENT` no such job, `ETIME` not complete in time, `EINTR`.
     pub(crate) fn wait(&self, client: &Client, job: u64, timeout_ns: i64) -> Result<Outcome> {
         let millis = u64::try_from(timeout_ns).unwrap_or(0).div_ceil(1_000_000);
-        let mut left = msecs_to_jiffies(u32::try_from(millis).unwrap_or(u32::MAX));
+        // The tick that is running counts as one, but has partly passed.
+        let mut left = match millis {
+            0 => 0,
+            _ => msecs_to_jiffies(u32::try_from(millis).unwrap_or(u32::MAX)).saturating_add(1),
+        };
         let mut state = self.state.lock();
         loop {
             let pending = state

@@ -17,8 +17,13 @@ use core::ptr::NonNull;
 ///
 /// # Invariants
 ///
-/// The pointer is valid; this value owns the folio lock and one reference.
-pub struct LockedFolio(NonNull<bindings::folio>);
+/// The pointer is valid; this value owns the folio lock and one reference. `pfn` and `order` are
+/// those of the folio, which cannot change while it is locked and nobody else knows it.
+pub struct LockedFolio {
+    folio: NonNull<bindings::folio>,
+    pfn: usize,
+    order: u32,
+}
 
 impl LockedFolio {
     /// Takes over a folio.
@@ -27,13 +32,20 @@ impl LockedFolio {
     ///
     /// `folio` is locked by the caller, who owns a reference; both pass to the new value.
     pub(super) unsafe fn from_raw(folio: NonNull<bindings::folio>) -> Self {
+        // SAFETY: The folio is valid by the safety requirements.
+        let (pfn, order) = unsafe {
+            (
+                bindings::folio_pfn(folio.as_ptr()),
+                bindings::folio_order(folio.as_ptr()),
+            )
+        };
         // INVARIANT: By the safety requirements.
-        Self(folio)
+        Self { folio, pfn, order }
     }
 
     /// Gives up ownership without unlocking.
     pub(super) fn into_raw(self) -> NonNull<bindings::folio> {
-        let folio = self.0;
+        let folio = self.folio;
         core::mem::forget(self);
         folio
     }
@@ -42,8 +54,8 @@ impl LockedFolio {
         let folio = NonNull::new(folio).ok_or(ENOMEM)?;
         // SAFETY: The folio was just allocated, so the reference is ours.
         unsafe { bindings::folio_lock(folio.as_ptr()) };
-        // INVARIANT: Locked above, and the allocation's reference is ours.
-        Ok(Self(folio))
+        // SAFETY: Locked above, and the allocation's reference is ours.
+        Ok(unsafe { Self::from_raw(folio) })
     }
 
     /// Allocates a host folio for `addr` of `vma` by the rules of a page fault.
@@ -68,20 +80,18 @@ impl LockedFolio {
 
     /// Returns the first page frame of the folio.
     pub fn pfn(&self) -> usize {
-        // SAFETY: The folio is valid by the type invariants.
-        unsafe { bindings::folio_pfn(self.0.as_ptr()) }
+        self.pfn
     }
 
     /// Returns the order of the folio.
     pub fn order(&self) -> u32 {
-        // SAFETY: The folio is valid by the type invariants.
-        unsafe { bindings::folio_order(self.0.as_ptr()) }
+        self.order
     }
 
     /// Marks the contents as newer than any copy in swap.
     pub fn mark_dirty(&self) {
         // SAFETY: The folio is valid and locked by the type invariants.
-        unsafe { bindings::folio_mark_dirty(self.0.as_ptr()) };
+        unsafe { bindings::folio_mark_dirty(self.folio.as_ptr()) };
     }
 }
 
@@ -89,8 +99,8 @@ impl Drop for LockedFolio {
     fn drop(&mut self) {
         // SAFETY: We own the lock and a reference by the type invariants; both end here.
         unsafe {
-            bindings::folio_unlock(self.0.as_ptr());
-            bindings::folio_put(self.0.as_ptr());
+            bindings::folio_unlock(self.folio.as_ptr());
+            bindings::folio_put(self.folio.as_ptr());
         }
     }
 }

@@ -119,12 +119,7 @@ impl<T: Operations> IntervalNotifier<T> {
     /// # Errors
     ///
     /// `ENOMEM`, or `EOVERFLOW` for a range that wraps.
-    pub fn new<'a>(
-        mm: &'a Mm,
-        start: usize,
-        len: usize,
-        data: T,
-    ) -> impl PinInit<Self, Error> + 'a
+    pub fn new<'a>(mm: &'a Mm, start: usize, len: usize, data: T) -> impl PinInit<Self, Error> + 'a
     where
         T: 'a,
     {
