@@ -333,8 +333,8 @@ fn keep(entry: Entry, otherwise: Update) -> Update {
     }
 }
 
-/// Would storing `new` in place of `old`, merged as [`Directory::enter`] does, forget that a context
-/// maps the page, that it may write to it, or what was asked for the page?
+/// Would storing `new` in place of `old`, merged as [`Directory::enter`] does, forget that a
+/// context maps the page, that it may write to it, or what was asked for the page?
 fn would_lose(old: Entry, new: Entry, is_smaller: bool) -> bool {
     if old.holder() != new.holder() {
         return old.is_mapped();

@@ -61,16 +61,19 @@ struct npu_info {
 	__u64 jobs_done;
 };
 
-/* struct npu_cmd.op; unused fields must be 0 */
+/*
+ * struct npu_cmd.op; unused fields must be 0
+ *
+ * GEMM: arg[0] = m | n << 16 | k << 32 | shift << 48, len = 0; accumulates in
+ * s32, rounds to nearest (adds half, ties go up), shifts arithmetically and
+ * clamps to [-128, 127].
+ * GATHER: src1 = u32 index[], len = bytes of dst, arg[0] = elements in src0.
+ */
 #define NPU_OP_FILL		1	/* len bytes at dst = arg[0] & 0xff */
 #define NPU_OP_COPY		2	/* len bytes src0 -> dst, not overlapping */
 #define NPU_OP_VADD		3	/* u32 dst[i] = src0[i] + src1[i], len bytes each */
-#define NPU_OP_GEMM		4	/* s8 dst[m][n] = clamp((src0[m][k] * src1[k][n]) >> shift);
-					 * arg[0] = m | n << 16 | k << 32 | shift << 48, len = 0;
-					 * s32 accumulate, round to nearest (add half, ties up),
-					 * arithmetic shift, clamp to [-128, 127] */
-#define NPU_OP_GATHER		5	/* u32 dst[i] = u32 at src0[index[i]], src1 = u32 index[],
-					 * len = bytes of dst, arg[0] = elements in src0 */
+#define NPU_OP_GEMM		4	/* s8 dst[m][n] = src0[m][k] * src1[k][n] >> shift */
+#define NPU_OP_GATHER		5	/* u32 dst[i] = src0[src1[i]] */
 #define NPU_OP_HISTOGRAM	6	/* u64 dst[256] += counts of the len bytes at src0 */
 #define NPU_OP_ATOMIC_ADD	7	/* u64 at dst += arg[0], arg[1] times, one by one */
 #define NPU_OP_READ		8	/* read len bytes at src0, throw them away */

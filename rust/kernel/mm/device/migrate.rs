@@ -7,8 +7,8 @@
 //! A [`Migration`] goes through three states, and dropping it in any of them puts every page back
 //! to work, at its new place or at its old one:
 //!
-//! 1. made by [`Migration::from_vma`], [`Migration::from_fault`] or [`Migration::from_pagemap`]: the
-//!    source pages are unmapped and locked,
+//! 1. made by [`Migration::from_vma`], [`Migration::from_fault`] or [`Migration::from_pagemap`]:
+//!    the source pages are unmapped and locked,
 //! 2. the owner copies and says with [`Migration::set_dst`] where each page goes,
 //! 3. after [`Migration::commit`], [`Migration::moved`] says which pages did.
 

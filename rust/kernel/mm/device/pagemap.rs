@@ -121,8 +121,8 @@ struct Region {
 ///
 /// # Invariants
 ///
-/// `pgmap` describes the frames of `region`, the first of which are `pfns`; they are mapped, and the
-/// region is ours, for as long as the value lives.
+/// `pgmap` describes the frames of `region`, the first of which are `pfns`; they are mapped, and
+/// the region is ours, for as long as the value lives.
 #[pin_data(PinnedDrop)]
 pub struct Pagemap<T: Operations> {
     #[pin]
