@@ -18,6 +18,16 @@ __rust_helper void rust_helper_gmem_soft_copy(void *dst, const void *src, size_t
 	memcpy(dst, src, len);
 }
 
+/* The copy engine of an emulated device moves whole pages. */
+__rust_helper void rust_helper_gmem_soft_copy_pages(void *dst, const void *src,
+						    size_t len)
+{
+	size_t done;
+
+	for (done = 0; done < len; done += PAGE_SIZE)
+		copy_page(dst + done, (void *)src + done);
+}
+
 __rust_helper void rust_helper_gmem_soft_fill(void *dst, int byte, size_t len)
 {
 	memset(dst, byte, len);

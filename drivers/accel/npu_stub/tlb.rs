@@ -98,10 +98,18 @@ impl Tlb {
     /// Forgets the blocks of an address space that overlap the range.
     pub(crate) fn flush(&self, space: u64, range: Range<u64>) {
         let blocks = range.start >> BLOCK_SHIFT..=range.end.wrapping_sub(1) >> BLOCK_SHIFT;
-        for entry in self.entries.lock().iter_mut() {
-            if matches!(entry, Some(e) if e.space == space && blocks.contains(&e.block)) {
-                *entry = None;
+        let mut entries = self.entries.lock();
+        if blocks.end() - blocks.start() < ENTRIES as u64 {
+            // Each block has one way that it can be in.
+            for block in blocks {
+                if let Some(entry) = entries.get_mut(way(space, block)) {
+                    entry.take_if(|e| e.space == space && e.block == block);
+                }
             }
+            return;
+        }
+        for entry in entries.iter_mut() {
+            entry.take_if(|e| e.space == space && blocks.contains(&e.block));
         }
     }
 

@@ -140,8 +140,9 @@ impl HostRun {
         let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
         let dst = memory.at(self.dev_addr(), len)?;
         // SAFETY: `dst` is valid by `at`. By the type invariant the host memory stays during the
-        // call, and its address is physical because the device has no DMA mask.
-        unsafe { bindings::gmem_soft_copy(dst.cast(), host(self.host_addr()).cast(), len) };
+        // call, and its address is physical because the device has no DMA mask. Runs are made of
+        // whole pages, and `base` is page aligned.
+        unsafe { bindings::gmem_soft_copy_pages(dst.cast(), host(self.host_addr()).cast(), len) };
         Ok(())
     }
 
@@ -150,7 +151,7 @@ impl HostRun {
         let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
         let src = memory.at(self.dev_addr(), len)?;
         // SAFETY: As in `copy_to_dev`.
-        unsafe { bindings::gmem_soft_copy(host(self.host_addr()).cast(), src.cast(), len) };
+        unsafe { bindings::gmem_soft_copy_pages(host(self.host_addr()).cast(), src.cast(), len) };
         Ok(())
     }
 }
@@ -163,7 +164,7 @@ impl PeerRun {
         let from = src.at(self.src_addr(), len)?;
         // SAFETY: Both are valid by `at`; they are of different allocations or, if the driver
         // mixed them up, the copied bytes are unspecified, as for any racing access.
-        unsafe { bindings::gmem_soft_copy(to.cast(), from.cast(), len) };
+        unsafe { bindings::gmem_soft_copy_pages(to.cast(), from.cast(), len) };
         Ok(())
     }
 }
