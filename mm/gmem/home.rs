@@ -102,11 +102,7 @@ pub(crate) fn bring(
             None => alloc(0, piece.index),
         };
         match folio {
-            Ok(folio) => {
-                // A device may have written the page: what swap has of it is old.
-                folio.mark_dirty();
-                convoy.add(m, piece, pfn, folio, &mut out);
-            }
+            Ok(folio) => convoy.add(m, piece, pfn, folio, &mut out),
             Err(_) => out.no_memory += piece.pages,
         }
     });

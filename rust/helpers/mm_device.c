@@ -31,11 +31,6 @@ __rust_helper unsigned int rust_helper_folio_order(const struct folio *folio)
 	return folio_order(folio);
 }
 
-__rust_helper void rust_helper_folio_lock(struct folio *folio)
-{
-	folio_lock(folio);
-}
-
 __rust_helper unsigned long rust_helper_page_pfn(const struct page *page)
 {
 	return page_to_pfn(page);
@@ -56,7 +51,20 @@ __rust_helper bool rust_helper_folio_is_device_private(const struct folio *folio
 	return folio_is_device_private(folio);
 }
 
-/* A host folio for a page that comes home by a fault: as swap-in does. */
+/*
+ * Destinations of pages that come home: locked, and dirty, because a device may
+ * have written the page, so that what swap has of it is old.
+ */
+static __always_inline struct folio *home_folio_prepare(struct folio *folio)
+{
+	if (folio) {
+		folio_lock(folio);
+		folio_set_dirty(folio);
+	}
+	return folio;
+}
+
+/* For a page that comes home by a fault: as swap-in does. */
 __rust_helper struct folio *
 rust_helper_home_folio_alloc(unsigned int order, struct vm_area_struct *vma,
 			     unsigned long addr)
@@ -65,17 +73,17 @@ rust_helper_home_folio_alloc(unsigned int order, struct vm_area_struct *vma,
 
 	if (order)
 		gfp = vma_thp_gfp_mask(vma);
-	return vma_alloc_folio(gfp, order, vma, addr);
+	return home_folio_prepare(vma_alloc_folio(gfp, order, vma, addr));
 }
 
-/* A host folio for a page that is pushed out: no OOM kill, no warning. */
+/* For a page that is pushed out: no OOM kill, no warning. */
 __rust_helper struct folio *rust_helper_evict_folio_alloc(unsigned int order)
 {
 	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 
 	if (order)
 		gfp = GFP_TRANSHUGE | __GFP_NORETRY | __GFP_NOWARN;
-	return folio_alloc(gfp, order);
+	return home_folio_prepare(folio_alloc(gfp, order));
 }
 
 /*

@@ -50,32 +50,31 @@ impl LockedFolio {
         folio
     }
 
-    fn lock_new(folio: *mut bindings::folio) -> Result<Self> {
+    fn from_new(folio: *mut bindings::folio) -> Result<Self> {
         let folio = NonNull::new(folio).ok_or(ENOMEM)?;
-        // SAFETY: The folio was just allocated, so the reference is ours.
-        unsafe { bindings::folio_lock(folio.as_ptr()) };
-        // SAFETY: Locked above, and the allocation's reference is ours.
+        // SAFETY: The folio was just allocated and locked for us.
         Ok(unsafe { Self::from_raw(folio) })
     }
 
-    /// Allocates a host folio for `addr` of `vma` by the rules of a page fault.
+    /// Allocates a host folio for `addr` of `vma` by the rules of a page fault. It is dirty.
     ///
     /// # Errors
     ///
     /// `ENOMEM`. Order 0 may have invoked the OOM killer, larger orders never do.
     pub fn alloc_home(order: u32, vma: &VmaRef, addr: usize) -> Result<Self> {
         // SAFETY: `vma` is valid; the function may sleep and so may the holder of a `VmaRef`.
-        Self::lock_new(unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr) })
+        Self::from_new(unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr) })
     }
 
-    /// Allocates a host folio to evict to, with some effort but never with an OOM kill.
+    /// Allocates a host folio to evict to, with some effort but never with an OOM kill. It is
+    /// dirty.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub fn alloc_evict(order: u32) -> Result<Self> {
         // SAFETY: An allocation that may sleep.
-        Self::lock_new(unsafe { bindings::evict_folio_alloc(order) })
+        Self::from_new(unsafe { bindings::evict_folio_alloc(order) })
     }
 
     /// Returns the first page frame of the folio.
@@ -86,12 +85,6 @@ impl LockedFolio {
     /// Returns the order of the folio.
     pub fn order(&self) -> u32 {
         self.order
-    }
-
-    /// Marks the contents as newer than any copy in swap.
-    pub fn mark_dirty(&self) {
-        // SAFETY: The folio is valid and locked by the type invariants.
-        unsafe { bindings::folio_mark_dirty(self.folio.as_ptr()) };
     }
 }
 

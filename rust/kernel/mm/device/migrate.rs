@@ -106,6 +106,8 @@ pub struct Migration<'a> {
     src: &'a mut [usize],
     dst: &'a mut [usize],
     selected: usize,
+    /// Only device pages were collected, so that nobody has to look.
+    device_only: bool,
     _p: PhantomData<&'a VmaRef>,
 }
 
@@ -184,6 +186,7 @@ impl<'a> Migration<'a> {
         // INVARIANT: Set up above; `dst` is all 0.
         Ok(Self {
             selected: args.cpages,
+            device_only: !select.host,
             kind: Kind::Vma(args),
             src,
             dst,
@@ -220,6 +223,7 @@ impl<'a> Migration<'a> {
             src,
             dst,
             selected,
+            device_only: true,
             _p: PhantomData,
         })
     }
@@ -249,7 +253,9 @@ impl<'a> Migration<'a> {
         }
         let pfn = entry >> SHIFT;
         // SAFETY: The page is referenced and locked by the migration.
-        if unsafe { bindings::folio_is_device_private(bindings::pfn_folio(pfn)) } {
+        let is_device = self.device_only
+            || unsafe { bindings::folio_is_device_private(bindings::pfn_folio(pfn)) };
+        if is_device {
             Source::Device { pfn }
         } else {
             Source::Host { pfn }
