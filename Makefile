@@ -34,7 +34,7 @@ bench: prepare
 	@scripts/run-bench
 
 shell: prepare
-	@scripts/boot-guest --kernel $(CONFIG) --share-root --shell -- /bin/sh -l
+	@scripts/boot-guest --kernel $(CONFIG) --share-root --shell -- /bin/sh
 
 check:
 	@scripts/setup
