@@ -207,7 +207,7 @@ fn read_in(mm: &MmWithUser, range: PageRange) -> Result {
             let mmap = mm.mmap_read_lock();
             // Where the mapping changed since it was found there is nothing to read in any more.
             vma_info::first_in(mm, &mmap, start, end).is_some_and(|vma| {
-                home::pages_of(vma).covers(piece) && vma.flags() & bindings::VM_READ as usize != 0
+                home::pages_of(vma).covers(piece) && vma.flags() & bindings::VM_READ != 0
             })
         };
         if readable {

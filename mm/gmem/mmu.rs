@@ -203,13 +203,11 @@ impl Pmap {
 
     /// Installs runs of pages.
     pub(crate) fn enter(&self, maps: &[gm_map]) -> Result {
-        match self.ops().pmap_enter {
-            // SAFETY: By the type invariants.
-            Some(f) => {
-                to_result(unsafe { f(self.handle, maps.as_ptr(), u32::try_from(maps.len())?) })
-            }
-            None => Err(EINVAL),
-        }
+        let enter = self.ops().pmap_enter.ok_or(EINVAL)?;
+        let nr = u32::try_from(maps.len())?;
+
+        // SAFETY: By the type invariants; the runs live across the call.
+        to_result(unsafe { enter(self.handle, maps.as_ptr(), nr) })
     }
 
     /// Removes the entries of a range, in bytes.
