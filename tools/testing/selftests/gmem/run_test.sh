@@ -6,14 +6,25 @@ here=$(dirname "$0")
 . "$here/shell_util.sh"
 skip_unless_there gmem python3 sqlite3
 
+# A debug kernel moves a page a hundred times slower: less work, and more time between moves.
+shuffle=10
+scale=1
+if [ -n "$GMEM_TEST_SMALL" ]; then
+	shuffle=100
+	scale=16
+fi
+export SCALE=$scale
+
 cat >"$work/work.py" <<'PY'
 import hashlib
 import json
+import os
 import random
 import zlib
 
+scale = int(os.environ["SCALE"])
 random.seed(7)
-words = ["%x" % random.getrandbits(64) for _ in range(10000)]
+words = ["%x" % random.getrandbits(64) for _ in range(10000 // scale)]
 index = {}
 for i, word in enumerate(words):
     index.setdefault(word[:3], []).append((i, word))
@@ -22,10 +33,11 @@ packed = zlib.compress(text.encode(), 6)
 assert zlib.decompress(packed).decode() == text
 back = json.loads(text)
 total = sum(i for rows in back.values() for i, _ in rows)
-big = bytearray(random.randbytes(1 << 20))
+big = bytearray(random.randbytes((1 << 20) // scale))
 for step in (1, 4097, 65537):
     big[::step] = bytes(b ^ 0x5A for b in big[::step])
-matrix = [[(i * j) % 97 for j in range(50)] for i in range(50)]
+side = 48 // scale + 2
+matrix = [[(i * j) % 97 for j in range(side)] for i in range(side)]
 product = [[sum(a * b for a, b in zip(row, col)) for col in zip(*matrix)] for row in matrix]
 print(total, len(packed), hashlib.sha256(text.encode()).hexdigest())
 print(hashlib.sha256(bytes(big)).hexdigest(), sum(map(sum, product)))
@@ -63,7 +75,7 @@ both() {
 	plain=$?
 	before=$(vmstat gmem_to_device)
 	rm -f "$work/stats"
-	GMEM_RUN_SHUFFLE_MS=10 GMEM_RUN_STATS="$work/stats" \
+	GMEM_RUN_SHUFFLE_MS=$shuffle GMEM_RUN_STATS="$work/stats" \
 		timeout 240 gmem run "$@" <"$input" >"$work/gmem" 2>&1
 	gmem=$?
 	result "$name: plain run succeeds" test "$plain" -eq 0
