@@ -10,7 +10,7 @@ skip_unless_there gmem python3 sqlite3
 shuffle=10
 scale=1
 if [ -n "$GMEM_TEST_SMALL" ]; then
-	shuffle=100
+	shuffle=40
 	scale=16
 fi
 export SCALE=$scale
