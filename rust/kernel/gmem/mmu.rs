@@ -107,8 +107,8 @@ pub trait Mmu: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Waits until what the cookie stands for is done and no access is in flight. Sleepable, but
-    /// must not allocate.
+    /// Waits until what the cookie stands for is done and no access is in flight. Map lock: it may
+    /// sleep, but not for anything that allocates or faults.
     fn tlb_invl_wait(_pmap: &Self::Pmap, _cookie: u64) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
