@@ -9,8 +9,8 @@
 //! - [`space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
 //!   of no process, [`va`]: their addresses,
 //! - [`table`]: the logical page table, a directory of what devices map,
-//! - [`fault`], [`move_in`]: a device needs a page; [`home`]: the CPU does; [`evict`]: a device is
-//!   full; [`migrate`]: what these share,
+//! - [`fault`], [`move_in`], [`enter`]: a device needs a page; [`home`]: the CPU does; [`evict`]: a
+//!   device is full; [`migrate`]: what these share,
 //! - [`invalidate`]: the CPU page table changes,
 //! - [`entry`], [`range`], [`block`], [`lru`]: pure logic, which host tests include too,
 //! - [`mmu`], [`sys`]: calls of drivers and of the C shim; [`debugfs`]: what there is to see.
@@ -53,6 +53,7 @@ mod chunk;
 mod context;
 mod debugfs;
 mod device;
+mod enter;
 mod entry;
 mod evict;
 mod exports;
