@@ -24,6 +24,10 @@ pub(crate) struct Fault {
     pub(crate) huge_allowed: bool,
     /// The longest run of pages that the device can give.
     pub(crate) room: u64,
+    /// Would a large folio have to push others out?
+    pub(crate) scarce: bool,
+    /// Is the page where a walk through memory goes next (`policy::ahead`)?
+    pub(crate) expected: bool,
 }
 
 /// What is brought to the device.
@@ -36,8 +40,13 @@ pub(crate) struct Block {
 }
 
 impl Fault {
-    /// Chooses the block: 2 MiB where a large folio may be, else the 64 KiB around the page and
-    /// around what the hint names, else the page alone. `None` if the page is not in the VMA.
+    /// Chooses the block: 2 MiB where a large folio may be and is worth it, else the 64 KiB around
+    /// the page and around what the hint names, else the page alone. `None` if the page is not in
+    /// the VMA.
+    ///
+    /// Where there is room, large is always worth it. Where others have to leave for it, a fault
+    /// in the middle of nowhere brings 64 KiB: of 2 MiB, the other 31 parts would be moved in
+    /// vain, twice. A walk and a hint say that the rest will be used.
     pub(crate) fn choose(&self) -> Option<Block> {
         if !self.vma.has(self.page) {
             return None;
@@ -45,7 +54,8 @@ impl Fault {
         let page = PageRange::page(self.page)?;
         let block = PageRange::around(self.page, BLOCK_ORDER)?;
 
-        if self.huge_allowed && self.vma.covers(block) && block.count() <= self.room {
+        let worth = !self.scarce || self.expected || self.hint.covers(block);
+        if worth && self.huge_allowed && self.vma.covers(block) && block.count() <= self.room {
             return Some(Block {
                 range: block,
                 huge: true,

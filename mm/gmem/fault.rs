@@ -281,6 +281,8 @@ impl Part<'_> {
             hint: piece,
             huge_allowed: vma_info::thp_allowed(vma),
             room: room.min(BLOCK_PAGES),
+            scarce: false,
+            expected: false,
         };
         Ok(fault.choose().ok_or(EFAULT)?.range)
     }

@@ -12,7 +12,7 @@
 //! - [`fault`], [`move_in`], [`enter`]: a device needs a page; [`home`]: the CPU does; [`evict`]: a
 //!   device is full; [`migrate`]: what these share,
 //! - [`invalidate`]: the CPU page table changes,
-//! - [`entry`], [`range`], [`block`], [`lru`]: pure logic, which host tests include too,
+//! - [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host tests include too,
 //! - [`mmu`], [`sys`]: calls of drivers and of the C shim; [`debugfs`]: what there is to see.
 //!
 //! # Locks
@@ -65,6 +65,8 @@ mod memory;
 mod migrate;
 mod mmu;
 mod move_in;
+#[allow(dead_code, reason = "the callers come one by one")]
+mod policy;
 mod range;
 mod space;
 mod standalone;

@@ -21,6 +21,24 @@ pub(crate) enum Link {
     },
 }
 
+/// What a list can be made of.
+pub(crate) trait Linked {
+    /// The link.
+    fn link(&self) -> Link;
+    /// The link, to be changed.
+    fn link_mut(&mut self) -> &mut Link;
+}
+
+impl Linked for Link {
+    fn link(&self) -> Link {
+        *self
+    }
+
+    fn link_mut(&mut self) -> &mut Link {
+        self
+    }
+}
+
 /// The list; starts empty.
 #[derive(Debug, Default)]
 pub(crate) struct Lru {
@@ -51,7 +69,7 @@ impl Lru {
     }
 
     /// Adds `index` as the newest; `false` if it is in the list already or has no link.
-    pub(crate) fn push_back(&mut self, links: &mut [Link], index: u32) -> bool {
+    pub(crate) fn push_back(&mut self, links: &mut [impl Linked], index: u32) -> bool {
         match get(links, index) {
             Some(link @ Link::Out) => {
                 *link = Link::In {
@@ -71,7 +89,7 @@ impl Lru {
     }
 
     /// Takes `index` out; `false` if it is not in the list.
-    pub(crate) fn remove(&mut self, links: &mut [Link], index: u32) -> bool {
+    pub(crate) fn remove(&mut self, links: &mut [impl Linked], index: u32) -> bool {
         let Some(link) = get(links, index) else {
             return false;
         };
@@ -91,12 +109,12 @@ impl Lru {
     }
 
     /// Makes `index` the newest; `false` if it is not in the list.
-    pub(crate) fn move_to_back(&mut self, links: &mut [Link], index: u32) -> bool {
+    pub(crate) fn move_to_back(&mut self, links: &mut [impl Linked], index: u32) -> bool {
         self.remove(links, index) && self.push_back(links, index)
     }
 
     /// The numbers from the oldest on.
-    pub(crate) fn iter<'a>(&self, links: &'a [Link]) -> Iter<'a> {
+    pub(crate) fn iter<'a, T: Linked>(&self, links: &'a [T]) -> Iter<'a, T> {
         Iter {
             links,
             next: self.oldest,
@@ -107,38 +125,38 @@ impl Lru {
 
 /// The iterator that [`Lru::iter`] returns.
 #[derive(Clone, Debug)]
-pub(crate) struct Iter<'a> {
-    links: &'a [Link],
+pub(crate) struct Iter<'a, T> {
+    links: &'a [T],
     next: Option<u32>,
     left: usize,
 }
 
-impl Iterator for Iter<'_> {
+impl<T: Linked> Iterator for Iter<'_, T> {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
         self.left = self.left.checked_sub(1)?;
         let index = self.next?;
 
-        self.next = match self.links.get(index as usize) {
-            Some(Link::In { newer, .. }) => *newer,
+        self.next = match self.links.get(index as usize).map(T::link) {
+            Some(Link::In { newer, .. }) => newer,
             _ => None,
         };
         Some(index)
     }
 }
 
-fn get(links: &mut [Link], index: u32) -> Option<&mut Link> {
-    links.get_mut(index as usize)
+fn get(links: &mut [impl Linked], index: u32) -> Option<&mut Link> {
+    links.get_mut(index as usize).map(Linked::link_mut)
 }
 
-fn set_newer(links: &mut [Link], index: u32, to: Option<u32>) {
+fn set_newer(links: &mut [impl Linked], index: u32, to: Option<u32>) {
     if let Some(Link::In { newer, .. }) = get(links, index) {
         *newer = to;
     }
 }
 
-fn set_older(links: &mut [Link], index: u32, to: Option<u32>) {
+fn set_older(links: &mut [impl Linked], index: u32, to: Option<u32>) {
     if let Some(Link::In { older, .. }) = get(links, index) {
         *older = to;
     }

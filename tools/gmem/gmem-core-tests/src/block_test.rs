@@ -17,16 +17,20 @@ fn fault() -> impl Strategy<Value = Fault> {
         page.clone(),
         range(page.clone()),
         range(page),
-        any::<bool>(),
+        any::<[bool; 3]>(),
         room,
     )
-        .prop_map(|(page, vma, hint, huge_allowed, room)| Fault {
-            page,
-            vma,
-            hint,
-            huge_allowed,
-            room,
-        })
+        .prop_map(
+            |(page, vma, hint, [huge_allowed, scarce, expected], room)| Fault {
+                page,
+                vma,
+                hint,
+                huge_allowed,
+                room,
+                scarce,
+                expected,
+            },
+        )
 }
 
 proptest! {
@@ -44,9 +48,11 @@ proptest! {
         prop_assert!(whole.covers(chosen.range));
         // One page is asked for even without room: then the caller makes some.
         prop_assert!(chosen.range.count() <= fault.room.max(1));
-        let huge = fault.huge_allowed && fault.vma.covers(whole) && fault.room >= BLOCK_PAGES;
+        let worth = !fault.scarce || fault.expected || fault.hint.covers(whole);
+        let may = fault.huge_allowed && fault.vma.covers(whole) && fault.room >= BLOCK_PAGES;
+        let huge = worth && may;
         prop_assert_eq!(chosen.huge, huge);
-        prop_assert_eq!(chosen.huge, chosen.range.is_block() && fault.huge_allowed);
+        prop_assert!(!chosen.huge || chosen.range.is_block());
     }
 
     #[test]
@@ -66,8 +72,48 @@ proptest! {
     #[test]
     fn with_room_a_run_is_moved(page in 0u64..2048) {
         let vma = PageRange::new(0, 2048).unwrap();
-        let fault = Fault { page, vma, hint: PageRange::default(), huge_allowed: false, room: 16 };
+        let fault = Fault { page, vma, hint: PageRange::default(), huge_allowed: false, room: 16, scarce: false, expected: false };
         let run = PageRange::around(page, RUN_ORDER).unwrap();
         prop_assert_eq!(fault.choose(), Some(Block { range: run, huge: false }));
     }
+}
+
+/// Of a place that nobody walks to, little is brought when others have to leave for it.
+#[test]
+fn a_random_fault_is_small_when_memory_is_scarce() {
+    let vma = PageRange::new(0, 2048).unwrap();
+    let random = Fault {
+        page: 700,
+        vma,
+        hint: PageRange::default(),
+        huge_allowed: true,
+        room: BLOCK_PAGES,
+        scarce: true,
+        expected: false,
+    };
+    let block = PageRange::around(700, BLOCK_ORDER).unwrap();
+    let small = PageRange::around(700, RUN_ORDER).unwrap();
+    let brings = |fault: Fault| fault.choose().unwrap().range;
+    assert_eq!(brings(random), small);
+    assert_eq!(
+        brings(Fault {
+            scarce: false,
+            ..random
+        }),
+        block
+    );
+    assert_eq!(
+        brings(Fault {
+            expected: true,
+            ..random
+        }),
+        block
+    );
+    assert_eq!(
+        brings(Fault {
+            hint: block,
+            ..random
+        }),
+        block
+    );
 }

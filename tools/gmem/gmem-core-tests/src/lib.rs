@@ -18,6 +18,7 @@ core_file! {
     "../../../../mm/gmem/range.rs" range
     "../../../../mm/gmem/block.rs" block
     "../../../../mm/gmem/lru.rs" lru
+    "../../../../mm/gmem/policy.rs" policy
     "../../../../mm/gmem/va.rs" va
 }
 

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The policy: what comes to a device, how much of it, where to, and what leaves.
+//!
+//! Pure code. It takes numbers and gives numbers, knows no page, lock or process, and allocates
+//! nothing: its state lies in arrays of the caller. Every function is total, and O(1) amortised,
+//! so that the callers may run it under the device memory lock. The host tests and the simulator
+//! (`gmem sim`) run these very files.
+//!
+//! - [`Replacement`] is the one trait: what leaves. [`Ranking`] is what the kernel uses, and the
+//!   simulator implements the trait for what it is compared with.
+//! - [`ahead::Ahead`]: what to bring before it is asked for.
+//! - [`thrash::Bounces`]: which blocks to leave in place because they would only bounce.
+//! - [`block::Fault`](crate::block::Fault): how much to bring for a fault.
+//! - [`place::Wish`]: where to.
+//!
+//! # Units
+//!
+//! Device memory is ranked in *slots* of 64 KiB, as pages of the device counted from 0: slot `n` is
+//! pages `16n..16n + 16`. A [`Unit`] is what leaves together: one slot, or a whole chunk of 32 slots
+//! if one huge folio fills it. The rank of a unit says nothing about its neighbours; that is
+//! why a chunk may be filled by 64 KiB blocks of different age, and each of them can leave alone.
+//!
+//! # How to find a victim
+//!
+//! ```text
+//! let mut search = Search::new(pages that are needed);
+//! while no room {
+//!     let unit = ranking.candidate(&mut search)?;      // device memory lock
+//!     let seen = ask the devices about it;             // without any lock, or under map locks
+//!     match ranking.decide(&mut search, unit, seen) {  // device memory lock
+//!         Keep => {}
+//!         Evict { first, nr } => move these pages home,
+//!         Split { first } => take the huge folio apart, then ranking.split(unit),
+//!     }
+//! }
+//! ```
+//!
+//! What happens in between is of no consequence: a unit that is gone meanwhile is kept. A search
+//! ends, because [`Search`] has patience for so many units in use and then takes the next one.
+//! A caller that cannot take a folio apart evicts it.
+
+#[path = "policy/ahead.rs"]
+pub(crate) mod ahead;
+#[path = "policy/ghost.rs"]
+pub(crate) mod ghost;
+#[path = "policy/place.rs"]
+pub(crate) mod place;
+#[path = "policy/ranking.rs"]
+pub(crate) mod ranking;
+#[path = "policy/thrash.rs"]
+pub(crate) mod thrash;
+#[path = "policy/unit.rs"]
+pub(crate) mod unit;
+
+#[allow(unused_imports, reason = "the callers come one by one")]
+pub(crate) use {
+    ghost::{
+        Ghost,
+        Key, //
+    },
+    ranking::{
+        Ranking,
+        Slot, //
+    },
+    unit::Unit,
+};
+
+/// How many units in use one search passes over before it takes what comes next.
+pub(crate) const PATIENCE: u32 = 64;
+
+/// What the devices say about a unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seen {
+    /// No device used it since it was asked about the last time (`pmap_age` of all its pages).
+    Idle,
+    /// A device did.
+    Used,
+    /// A job that runs now was launched with it: gets a second chance each time, as long as
+    /// the search has patience.
+    Running,
+    /// It must not leave now: pinned, locked, or it just failed to.
+    Stuck,
+    /// There is nothing in it any more.
+    Gone,
+}
+
+/// What becomes of a unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// It stays; look at the next candidate.
+    Keep,
+    /// These pages leave: the unit, or the whole chunk that it is in, if that is what is needed.
+    Evict {
+        /// The first page.
+        first: usize,
+        /// Their number.
+        nr: usize,
+    },
+    /// The huge folio at this page is in use, but nobody knows which parts of it: take it apart,
+    /// tell [`Replacement::split`], and go on. What is used will be faulted in again, in place.
+    Split {
+        /// The first page.
+        first: usize,
+    },
+}
+
+/// One search for room; see the module.
+#[derive(Debug)]
+pub(crate) struct Search {
+    nr: usize,
+    patience: u32,
+    hot_tests: u32,
+}
+
+impl Search {
+    /// Begins a search for `nr` pages in a row: a chunk if that is more than a slot has.
+    pub(crate) const fn new(nr: usize) -> Self {
+        Self {
+            nr,
+            patience: PATIENCE,
+            hot_tests: 2,
+        }
+    }
+
+    /// Is a whole chunk needed?
+    pub(crate) const fn wants_chunk(&self) -> bool {
+        self.nr > unit::SLOT_PAGES
+    }
+
+    /// Counts a unit that is in use; `false` when patience is at its end.
+    pub(crate) fn pass(&mut self) -> bool {
+        let patient = self.patience > 0;
+        self.patience = self.patience.saturating_sub(1);
+        patient
+    }
+}
+
+/// Who leaves a device.
+pub(crate) trait Replacement {
+    /// `unit` was filled with the data that `key` names. What was known about the unit and
+    /// units that overlap it is forgotten.
+    fn insert(&mut self, unit: Unit, key: Key);
+
+    /// `unit` is empty. Not needed for what [`Seen::Gone`] reports.
+    fn remove(&mut self, unit: Unit);
+
+    /// A device asked for a page of `unit`, which was there.
+    fn used(&mut self, unit: Unit);
+
+    /// The whole chunk `unit` became 32 units.
+    fn split(&mut self, unit: Unit);
+
+    /// The unit to ask the devices about next; `None` when there is none.
+    fn candidate(&mut self, search: &mut Search) -> Option<Unit>;
+
+    /// Decides about a candidate.
+    fn decide(&mut self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict;
+}

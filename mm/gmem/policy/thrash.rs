@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks that bounce between the CPU and devices.
+//!
+//! A block that two sides want again and again costs a move for each turn. Such a block is left
+//! where it is for a while and reached remotely, so that both sides go on. Every time the pause
+//! ends in vain the next one is twice as long; a block that was quiet begins anew.
+//!
+//! The table has a fixed size: a block that is new takes the entry of another one with the same
+//! hash, whose past is then forgotten.
+
+use super::Key;
+use core::ops::DerefMut;
+
+/// Moves that follow each other within this time are a bounce.
+pub(crate) const CLOSE_US: u64 = 20_000;
+/// So many bounces in a row are too many.
+pub(crate) const BOUNCES: u8 = 4;
+/// The first pause.
+pub(crate) const PAUSE_US: u64 = 50_000;
+/// How often a pause doubles at most: the longest takes 1.6 s.
+pub(crate) const MAX_DOUBLINGS: u8 = 5;
+
+/// Where the bytes of a block went: 0 is the host, else the number of a device.
+pub(crate) type Side = u8;
+
+/// What is known of one block; starts empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Bounce {
+    key: Key,
+    side: Side,
+    bounces: u8,
+    doublings: u8,
+    /// The last move.
+    moved_us: u64,
+    /// No move to a device before.
+    until_us: u64,
+}
+
+/// The table of a space or of a device; `T` holds the entries.
+#[derive(Debug)]
+pub(crate) struct Bounces<T>(T);
+
+impl<T: DerefMut<Target = [Bounce]>> Bounces<T> {
+    /// Nothing bounced yet.
+    pub(crate) const fn new(entries: T) -> Self {
+        Self(entries)
+    }
+
+    fn entry(&mut self, key: Key) -> Option<&mut Bounce> {
+        let len = self.0.len() as u64;
+        let at = (u64::from(key.hash()).wrapping_mul(len) >> 32) as usize;
+        self.0.get_mut(at)
+    }
+
+    /// Notes that a block moved to `side` because that side asked for it: a fault of the device
+    /// or of the CPU. What eviction or a program moves is not noted.
+    pub(crate) fn moved(&mut self, key: Key, side: Side, now_us: u64) {
+        let Some(entry) = self.entry(key) else {
+            return;
+        };
+        let known = entry.key == key && entry.moved_us != 0;
+        if !known {
+            *entry = Bounce {
+                key,
+                side,
+                moved_us: now_us,
+                ..Bounce::default()
+            };
+            return;
+        }
+        let since = now_us.saturating_sub(entry.moved_us.max(entry.until_us));
+        if since >= quiet_us(entry.doublings) {
+            entry.doublings = 0;
+        }
+        if since >= CLOSE_US {
+            entry.bounces = 0;
+        } else if entry.side != side {
+            entry.bounces = entry.bounces.saturating_add(1);
+        }
+        entry.side = side;
+        entry.moved_us = now_us;
+        if entry.bounces >= BOUNCES {
+            entry.bounces = 0;
+            entry.until_us = now_us.saturating_add(pause_us(entry.doublings));
+            entry.doublings = entry.doublings.saturating_add(1).min(MAX_DOUBLINGS);
+        }
+    }
+
+    /// Until when should the block stay where it is? `None` if it may move.
+    pub(crate) fn stays_until(&mut self, key: Key, now_us: u64) -> Option<u64> {
+        let entry = self.entry(key)?;
+        (entry.key == key && now_us < entry.until_us).then_some(entry.until_us)
+    }
+}
+
+const fn pause_us(doublings: u8) -> u64 {
+    PAUSE_US.wrapping_shl(doublings as u32)
+}
+
+/// Quiet for so long, a block is as good as new.
+const fn quiet_us(doublings: u8) -> u64 {
+    pause_us(doublings).saturating_mul(4)
+}
