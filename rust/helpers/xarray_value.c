@@ -25,6 +25,19 @@ __rust_helper void *rust_helper_xas_next(struct xa_state *xas)
 	return xas_next(xas);
 }
 
+__rust_helper void *rust_helper_xas_next_entry(struct xa_state *xas,
+					       unsigned long last)
+{
+	return xas_next_entry(xas, last);
+}
+
+__rust_helper void *rust_helper_xas_next_marked(struct xa_state *xas,
+						unsigned long last,
+						xa_mark_t mark)
+{
+	return xas_next_marked(xas, last, mark);
+}
+
 /* After xas_load(): would xas_store() find its slot without making a node? */
 __rust_helper bool rust_helper_xas_has_slot(const struct xa_state *xas)
 {

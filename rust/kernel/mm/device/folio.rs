@@ -50,10 +50,12 @@ impl LockedFolio {
         folio
     }
 
-    fn from_new(folio: *mut bindings::folio) -> Result<Self> {
+    fn from_new(folio: *mut bindings::folio, order: u32) -> Result<Self> {
         let folio = NonNull::new(folio).ok_or(ENOMEM)?;
-        // SAFETY: The folio was just allocated and locked for us.
-        Ok(unsafe { Self::from_raw(folio) })
+        // SAFETY: The folio was just allocated.
+        let pfn = unsafe { bindings::folio_pfn(folio.as_ptr()) };
+        // INVARIANT: It was allocated with this order and locked for us.
+        Ok(Self { folio, pfn, order })
     }
 
     /// Allocates a host folio for `addr` of `vma` by the rules of a page fault. It is dirty.
@@ -63,7 +65,10 @@ impl LockedFolio {
     /// `ENOMEM`. Order 0 may have invoked the OOM killer, larger orders never do.
     pub fn alloc_home(order: u32, vma: &VmaRef, addr: usize) -> Result<Self> {
         // SAFETY: `vma` is valid; the function may sleep and so may the holder of a `VmaRef`.
-        Self::from_new(unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr) })
+        Self::from_new(
+            unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr) },
+            order,
+        )
     }
 
     /// Allocates a host folio to evict to, with some effort but never with an OOM kill. It is
@@ -74,7 +79,7 @@ impl LockedFolio {
     /// `ENOMEM`.
     pub fn alloc_evict(order: u32) -> Result<Self> {
         // SAFETY: An allocation that may sleep.
-        Self::from_new(unsafe { bindings::evict_folio_alloc(order) })
+        Self::from_new(unsafe { bindings::evict_folio_alloc(order) }, order)
     }
 
     /// Returns the first page frame of the folio.

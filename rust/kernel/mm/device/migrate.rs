@@ -53,8 +53,8 @@ pub struct Select {
 
 /// Scratch memory of a migration, one element a page.
 pub struct Arrays {
-    src: KVec<usize>,
-    dst: KVec<usize>,
+    /// The sources of all pages, then the destinations.
+    both: KVec<usize>,
 }
 
 impl Arrays {
@@ -64,10 +64,17 @@ impl Arrays {
     ///
     /// `ENOMEM`.
     pub fn new(pages: usize) -> Result<Self> {
-        Ok(Self {
-            src: KVec::from_elem(0, pages, GFP_KERNEL)?,
-            dst: KVec::from_elem(0, pages, GFP_KERNEL)?,
-        })
+        let both = KVec::from_elem(0, pages.checked_mul(2).ok_or(ENOMEM)?, GFP_KERNEL)?;
+
+        Ok(Self { both })
+    }
+
+    /// Returns the first `nr` elements of both.
+    fn split(&mut self, nr: usize) -> Option<(&mut [usize], &mut [usize])> {
+        let pages = self.both.len() / 2;
+        let (src, dst) = self.both.split_at_mut_checked(pages)?;
+
+        Some((src.get_mut(..nr)?, dst.get_mut(..nr)?))
     }
 }
 
@@ -154,8 +161,7 @@ impl<'a> Migration<'a> {
         fault_page: *mut bindings::page,
     ) -> Result<Self> {
         let nr = range.len() >> PAGE_SHIFT;
-        let src = arrays.src.get_mut(..nr).ok_or(EINVAL)?;
-        let dst = arrays.dst.get_mut(..nr).ok_or(EINVAL)?;
+        let (src, dst) = arrays.split(nr).ok_or(EINVAL)?;
         let mut flags = 0;
         if select.host {
             flags |= bindings::migrate_vma_direction_MIGRATE_VMA_SELECT_SYSTEM;
@@ -209,8 +215,7 @@ impl<'a> Migration<'a> {
         let nr = pages.len();
         let start = pagemap.pfn(pages.start).ok_or(EINVAL)?;
         pagemap.pfn(pages.end.wrapping_sub(1)).ok_or(EINVAL)?;
-        let src = arrays.src.get_mut(..nr).ok_or(EINVAL)?;
-        let dst = arrays.dst.get_mut(..nr).ok_or(EINVAL)?;
+        let (src, dst) = arrays.split(nr).ok_or(EINVAL)?;
         src.fill(0);
         dst.fill(0);
         // SAFETY: The array holds `nr` elements and the frames have pages.

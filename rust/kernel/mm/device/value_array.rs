@@ -31,10 +31,8 @@ use crate::{
     bindings,
     error::{
         code::*,
-        to_result,
         Result, //
     },
-    ffi::c_void,
     prelude::*,
     sync::rcu,
     types::{
@@ -42,15 +40,18 @@ use crate::{
         Opaque, //
     }, //
 };
-use core::{
-    marker::PhantomData,
-    mem::MaybeUninit,
-    ops::ControlFlow,
-    ptr, //
-};
+use core::ops::ControlFlow;
 
 #[cfg(CONFIG_GMEM_KUNIT_TEST)]
 mod kunit;
+mod walk;
+mod word;
+
+use walk::{
+    Locked,
+    Walk, //
+};
+use word::Word;
 
 /// The largest order of an entry.
 pub const MAX_ORDER: u32 = 57;
@@ -176,185 +177,6 @@ pub enum Reserved {
     Keep,
     /// They are given up.
     Drop,
-}
-
-/// What stands in a slot: a value or a reservation, with its order.
-///
-/// # Invariants
-///
-/// The top bit is zero; the order is at most [`MAX_ORDER`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Word(usize);
-
-impl Word {
-    const LIVE: usize = 1;
-    const ORDER_SHIFT: u32 = 1;
-    const ORDER_MASK: usize = (1 << 6) - 1;
-    const VALUE_SHIFT: u32 = 7;
-
-    fn live(order: u32, value: Value) -> Self {
-        Self(value.0 << Self::VALUE_SHIFT | Self::reservation(order).0 | Self::LIVE)
-    }
-
-    fn reservation(order: u32) -> Self {
-        // INVARIANT: The callers checked the order.
-        Self((order as usize & Self::ORDER_MASK) << Self::ORDER_SHIFT)
-    }
-
-    fn is_live(self) -> bool {
-        self.0 & Self::LIVE != 0
-    }
-
-    fn order(self) -> u32 {
-        (self.0 >> Self::ORDER_SHIFT & Self::ORDER_MASK) as u32
-    }
-
-    fn found(self, base: usize) -> Found {
-        Found {
-            base,
-            order: self.order(),
-            value: Value::from_bits_truncate(self.0 >> Self::VALUE_SHIFT),
-        }
-    }
-
-    /// The value entry that stands for this word, see `xa_mk_value()`.
-    fn to_entry(self) -> *mut c_void {
-        ptr::without_provenance_mut(self.0 << 1 | 1)
-    }
-
-    /// `None` for NULL and for what is no value entry, see `xa_is_value()`.
-    fn from_entry(entry: *mut c_void) -> Option<Self> {
-        // INVARIANT: All value entries of the array come from `to_entry`.
-        (entry.addr() & 1 != 0).then_some(Self(entry.addr() >> 1))
-    }
-}
-
-const _: () = assert!(Value::BITS + Word::VALUE_SHIFT == bindings::BITS_PER_XA_VALUE);
-
-/// The state of a walk over the array.
-///
-/// # Invariants
-///
-/// `xas` is an initialised `xa_state` of a valid array that outlives `'a`.
-struct Walk<'a> {
-    xas: bindings::xa_state,
-    _array: PhantomData<&'a ValueArray>,
-}
-
-impl<'a> Walk<'a> {
-    fn new(array: &'a ValueArray, index: usize, order: u32) -> Self {
-        let mut xas = MaybeUninit::uninit();
-
-        // SAFETY: `xas` may be written, and `array.xa` is valid by its type invariant.
-        unsafe { bindings::xas_init(xas.as_mut_ptr(), array.xa.get(), index, order) };
-        // INVARIANT: `array` is borrowed for `'a`.
-        Self {
-            // SAFETY: It was initialised above.
-            xas: unsafe { xas.assume_init() },
-            _array: PhantomData,
-        }
-    }
-
-    /// Walks to the slot of the entry this state was made for; the entry may be a node.
-    fn load(&mut self, _lock: &Locked<'_>) -> Option<Word> {
-        // SAFETY: `self.xas` is valid by the type invariant and the lock is held.
-        Word::from_entry(unsafe { bindings::xas_load(&mut self.xas) })
-    }
-
-    /// Walks to the slot of the next index, for a state made for an entry of order 0.
-    fn load_next(&mut self, _lock: &Locked<'_>) -> Option<Word> {
-        // SAFETY: `self.xas` is valid by the type invariant and the lock is held.
-        Word::from_entry(unsafe { bindings::xas_next(&mut self.xas) })
-    }
-
-    /// Walks to the next entry that covers an index of at most `last`; the first one is that which
-    /// covers the index that the state was made for.
-    ///
-    /// Returns the first index of its slot, and the word unless the entry is an internal one. The
-    /// caller holds the lock or is in an RCU read-side critical section.
-    fn find(&mut self, last: usize, mark: Option<Mark>) -> Option<(usize, Option<Word>)> {
-        // SAFETY: `self.xas` is valid by the type invariant, and nodes do not go away under the
-        // lock or RCU.
-        let entry = unsafe {
-            match mark {
-                Some(mark) => bindings::xas_find_marked(&mut self.xas, last, mark as u32),
-                None => bindings::xas_find(&mut self.xas, last),
-            }
-        };
-        if entry.is_null() {
-            return None;
-        }
-        // SAFETY: As above.
-        let base = unsafe { bindings::xas_slot_index(&self.xas) };
-
-        Some((base, Word::from_entry(entry)))
-    }
-
-    /// The same with the lock held: there are only value entries then.
-    fn find_locked(
-        &mut self,
-        last: usize,
-        mark: Option<Mark>,
-        _lock: &Locked<'_>,
-    ) -> Option<(Found, bool)> {
-        let (base, word) = self.find(last, mark)?;
-        let word = word?;
-
-        Some((word.found(base), word.is_live()))
-    }
-
-    /// After [`Walk::load`]: needs [`Walk::store`] no new node?
-    fn has_slot(&self) -> bool {
-        // SAFETY: `self.xas` is valid by the type invariant; the node it points to cannot go away
-        // because the lock is held since `load`.
-        unsafe { bindings::xas_has_slot(&self.xas) }
-    }
-
-    /// Stores `word` where the walk stands, or removes what is there.
-    fn store(&mut self, word: Option<Word>, marks: Marks, _lock: &Locked<'_>) -> Result {
-        let entry = word.map_or(ptr::null_mut(), Word::to_entry);
-
-        // SAFETY: `self.xas` is valid by the type invariant, the lock is held, and `entry` is NULL
-        // or a value entry.
-        unsafe { bindings::xas_store(&mut self.xas, entry) };
-        // SAFETY: `self.xas` is valid by the type invariant.
-        to_result(unsafe { bindings::xas_error(&self.xas) })?;
-        if word.is_none() {
-            // Marks go with the entry, and the walk may stand on a parent by now.
-            return Ok(());
-        }
-        for mark in Mark::ALL {
-            // SAFETY: `self.xas` is valid by the type invariant and the lock is held.
-            unsafe {
-                if marks.contains(mark) {
-                    bindings::xas_set_mark(&self.xas, mark as u32);
-                } else {
-                    bindings::xas_clear_mark(&self.xas, mark as u32);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// After an operation failed for lack of memory: allocates, and returns whether to try again.
-    /// Must not be called with the lock held. Otherwise frees what was allocated and not used.
-    fn nomem(&mut self) -> bool {
-        // SAFETY: `self.xas` is valid by the type invariant.
-        unsafe { bindings::xas_nomem(&mut self.xas, bindings::GFP_KERNEL) }
-    }
-}
-
-/// Proof that the lock of the array is held.
-struct Locked<'a> {
-    array: &'a ValueArray,
-    _not_send: NotThreadSafe,
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        // SAFETY: The array is valid by its type invariant, and this value owns its lock.
-        unsafe { bindings::xa_unlock(self.array.xa.get()) };
-    }
 }
 
 /// A sparse array of [`Value`]s.
@@ -672,40 +494,92 @@ impl ValueArray {
         reserved: Reserved,
         mut f: impl FnMut(Found) -> Update,
     ) {
-        let mut next = first;
+        let mut next = Some(first);
 
-        loop {
+        while let Some(start) = next {
             let lock = self.lock();
 
-            let mut walk = Walk::new(self, next, 0);
+            next = self.update_batch(start, last, mark, reserved, &mut f, &lock);
+        }
+    }
 
-            for _ in 0..LOCK_BATCH {
-                let Some((found, is_live)) = walk.find_locked(last, mark, &lock) else {
-                    return;
-                };
-                let order = found.order;
-                let update = match (is_live, reserved) {
-                    (true, _) => f(found),
-                    (false, Reserved::Keep) => Update::Keep,
-                    (false, Reserved::Drop) => Update::Erase,
-                };
-                // Replacing and removing an entry never needs memory, hence cannot fail.
-                let _ = match update {
-                    Update::Keep => Ok(()),
-                    Update::Replace(value, marks) => {
-                        walk.store(Some(Word::live(order, value)), marks, &lock)
-                    }
-                    Update::Vacate => {
-                        walk.store(Some(Word::reservation(order)), Marks::NONE, &lock)
-                    }
-                    Update::Erase => walk.store(None, Marks::NONE, &lock),
-                    Update::Stop => return,
-                };
-                match found.last().checked_add(1) {
-                    Some(index) if index <= last => next = index,
-                    _ => return,
-                }
+    /// Visits up to [`LOCK_BATCH`] entries for [`ValueArray::update`]; returns where to go on.
+    fn update_batch(
+        &self,
+        first: usize,
+        last: usize,
+        mark: Option<Mark>,
+        reserved: Reserved,
+        f: &mut impl FnMut(Found) -> Update,
+        lock: &Locked<'_>,
+    ) -> Option<usize> {
+        let mut walk = Walk::new(self, first, 0);
+        // Neighbours that go are removed together, which takes half the time.
+        let mut doomed: Option<(usize, usize)> = None;
+        let mut next = None;
+
+        for _ in 0..LOCK_BATCH {
+            next = None;
+            let Some((found, is_live)) = walk.find_locked(last, mark, lock) else {
+                break;
+            };
+            let update = match (is_live, reserved) {
+                (true, _) => f(found),
+                (false, Reserved::Keep) => Update::Keep,
+                (false, Reserved::Drop) => Update::Erase,
+            };
+            if matches!(update, Update::Stop) {
+                break;
             }
+            if matches!(update, Update::Erase) && mark.is_none() {
+                let first = doomed.map_or(found.base, |(first, _)| first);
+                doomed = Some((first, found.last()));
+            } else {
+                if let Some((first, last)) = doomed.take() {
+                    self.erase_locked(first, last, lock);
+                    // The node in which the walk stood may be gone.
+                    walk = Walk::new(self, found.base, 0);
+                    walk.find_locked(found.base, None, lock);
+                }
+                Self::update_one(&mut walk, &found, update, lock);
+            }
+            next = found.last().checked_add(1).filter(|next| *next <= last);
+            if next.is_none() {
+                break;
+            }
+        }
+        if let Some((first, last)) = doomed {
+            self.erase_locked(first, last, lock);
+        }
+        next
+    }
+
+    fn update_one(walk: &mut Walk<'_>, found: &Found, update: Update, lock: &Locked<'_>) {
+        let (word, marks) = match update {
+            Update::Keep | Update::Stop => return,
+            Update::Replace(value, marks) => (Some(Word::live(found.order, value)), marks),
+            Update::Vacate => (Some(Word::reservation(found.order)), Marks::NONE),
+            Update::Erase => (None, Marks::NONE),
+        };
+        // Replacing and removing an entry never needs memory, hence cannot fail.
+        let _ = walk.store(word, marks, lock);
+    }
+
+    /// Removes everything in `first..=last`, where no entry crosses the ends.
+    fn erase_locked(&self, first: usize, last: usize, lock: &Locked<'_>) {
+        let mut next = Some(first);
+
+        while let Some(base) = next {
+            let end = |order: &u32| block_last(base, *order);
+            // The largest block that begins here and ends in the range.
+            let order = (1..=base.trailing_zeros().min(MAX_ORDER))
+                .take_while(|order| end(order) <= last)
+                .last()
+                .unwrap_or(0);
+
+            // Removing needs no memory, hence cannot fail.
+            let _ = Walk::new(self, base, order).store(None, Marks::NONE, lock);
+            next = end(&order).checked_add(1).filter(|next| *next <= last);
         }
     }
 
