@@ -127,9 +127,15 @@ impl Chunks {
         };
         let first = page % PMD_PAGES;
         let words = first / 64..(first + nr).div_ceil(64);
-        for (word, map) in words.clone().zip(chunk.map.get(words).unwrap_or(&[])) {
-            // The bits are set, so subtracting is clearing.
-            map.fetch_sub(bits(word, first, nr), Release);
+        // The bits are set, so subtracting is clearing.
+        if nr == 1 {
+            if let Some(map) = chunk.map.get(words.start) {
+                map.fetch_sub(1 << (first % 64), Release);
+            }
+        } else {
+            for (word, map) in words.clone().zip(chunk.map.get(words).unwrap_or(&[])) {
+                map.fetch_sub(bits(word, first, nr), Release);
+            }
         }
         self.used.add(-(nr as i64), Relaxed);
         if chunk.live.fetch_sub(nr as i32, Full) == nr as i32 {

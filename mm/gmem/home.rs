@@ -114,18 +114,28 @@ pub(crate) fn bring(
 
 /// Pages on their way home, device by device.
 struct Convoy {
-    /// Pages of one device, and the indexes between which they lie.
-    groups: KVec<(Arc<Memory>, core::ops::Range<usize>)>,
+    /// The pages added last.
+    group: Option<Group>,
+    /// The pages before them: rarely any, so that this is rarely allocated.
+    copied: KVec<Group>,
     /// The copies of the last group, until they are made.
     runs: Runs,
     /// Pages of one index: 1, or those of a huge page.
     step: usize,
 }
 
+/// Pages of one device.
+struct Group {
+    memory: Arc<Memory>,
+    /// Between which indexes they lie.
+    indexes: core::ops::Range<usize>,
+}
+
 impl Convoy {
     fn new(pages: usize, step: usize) -> Result<Self> {
         Ok(Self {
-            groups: KVec::with_capacity(1, GFP_KERNEL)?,
+            group: None,
+            copied: KVec::new(),
             runs: Runs::new(pages)?,
             step,
         })
@@ -142,9 +152,9 @@ impl Convoy {
     ) {
         let to = (folio.pfn() as u64) << PAGE_SHIFT;
         let end = piece.index + piece.pages;
-        if let Some((memory, indexes)) = self.groups.last_mut() {
-            if let Some(page) = memory.map.page(pfn) {
-                indexes.end = end;
+        if let Some(group) = &mut self.group {
+            if let Some(page) = group.memory.map.page(pfn) {
+                group.indexes.end = end;
                 m.set_dst(piece.index, folio);
                 self.runs.push((page as u64) << PAGE_SHIFT, to, piece.len());
                 return;
@@ -154,28 +164,29 @@ impl Convoy {
         let Some((memory, page)) = device::memory_of(pfn) else {
             return;
         };
-        if self
-            .groups
-            .push((memory, piece.index..end), GFP_KERNEL)
-            .is_err()
-        {
-            out.no_memory += piece.pages;
-            return;
+        if let Some(before) = self.group.take() {
+            if self.copied.reserve(1, GFP_KERNEL).is_err() {
+                self.group = Some(before);
+                out.no_memory += piece.pages;
+                return;
+            }
+            let full = self.copied.push_within_capacity(before);
+            debug_assert!(full.is_ok());
         }
+        self.group = Some(Group {
+            memory,
+            indexes: piece.index..end,
+        });
         m.set_dst(piece.index, folio);
         self.runs.push((page as u64) << PAGE_SHIFT, to, piece.len());
     }
 
     /// Copies what was added last. If that fails the device keeps the pages and the bytes.
     fn copy(&mut self, m: &mut Migration<'_>, out: &mut Outcome) {
-        if let Some((memory, indexes)) = self.groups.last() {
-            if memory
-                .parts()
-                .mmu
-                .copy_from_dev(self.runs.as_slice())
-                .is_err()
-            {
-                for index in indexes.clone() {
+        if let Some(group) = &self.group {
+            let mmu = &group.memory.parts().mmu;
+            if mmu.copy_from_dev(self.runs.as_slice()).is_err() {
+                for index in group.indexes.clone() {
                     if m.take_dst(index).is_some() {
                         out.failed += self.step;
                     }
@@ -187,7 +198,7 @@ impl Convoy {
 
     /// Counts what moved.
     fn report(&self, m: &Migration<'_>, addr: usize, out: &mut Outcome) {
-        for (memory, indexes) in &self.groups {
+        for Group { memory, indexes } in Iterator::chain(self.copied.iter(), &self.group) {
             let moved = indexes.clone().filter(|index| m.moved(*index)).count();
             let pages = moved * self.step;
             if pages > 0 {
