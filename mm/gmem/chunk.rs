@@ -4,9 +4,10 @@
 //!
 //! Pages are taken by the allocator, under its mutex, and given back by the last user, under
 //! page-table locks and with interrupts off. So giving back touches nothing but atomics: it clears
-//! bits, and leaves a note when a chunk became empty, which the allocator reads the next time.
+//! bits, and leaves a note when a chunk became empty, which a worker, or the allocator before it, reads.
 //! Only the allocator sets bits, which is why a chunk that it found free stays free.
 
+use crate::dmem;
 use kernel::{
     mm::device::PMD_PAGES,
     prelude::*,
@@ -152,6 +153,7 @@ impl Chunks {
         while let Err(now) = word.cmpxchg(old, old | bit, Full) {
             old = now;
         }
+        dmem::return_soon();
     }
 
     /// Calls `f` with each chunk that is empty and became so since the last call.

@@ -7,6 +7,7 @@ use crate::{
         self,
         DeviceDir, //
     },
+    dmem,
     evict,
     memory::Memory,
     mmu::Mmu,
@@ -171,7 +172,7 @@ impl Device {
         if self.memory().is_some() {
             return Err(EBUSY);
         }
-        let new = Memory::new(self.parts.clone(), size)?;
+        let new = Memory::new(self.parts.clone(), &self.name, size)?;
         let mut memory = self.memory.lock();
         if memory.is_some() {
             // A concurrent caller was faster; `new` is dropped after the lock.
@@ -207,6 +208,8 @@ impl Device {
         };
         if result.is_ok() {
             let memory = self.memory.lock().take();
+            // The worker does not find the memory any more, and is not to be the one that drops it.
+            dmem::return_wait();
             // The last user of the pages is gone, so this does not wait.
             drop(memory);
         }
@@ -267,6 +270,16 @@ pub(crate) fn memory_of(pfn: usize) -> Option<(Arc<Memory>, usize)> {
         let page = memory.map.page(pfn)?;
         Some((memory, page))
     })
+}
+
+/// Calls `f` with each device. `f` may take locks.
+pub(crate) fn for_each(mut f: impl FnMut(&Device)) {
+    for index in 0..MAX_DEVICES {
+        let device = DEVICES.lock().get(index).cloned().flatten();
+        if let Some(device) = device {
+            f(&device);
+        }
+    }
 }
 
 /// Returns the device of a node id.

@@ -7,6 +7,7 @@
 //! here only tries to lock.
 
 use crate::{
+    dmem::Payer,
     home,
     memory::{
         Memory,
@@ -39,30 +40,34 @@ const MAX_VICTIMS: usize = 64;
 /// How often [`everything`] goes over the memory before it gives up, 1 ms apart.
 const MAX_PASSES: usize = 10_000;
 
-/// Takes `nr` pages of device memory, evicting the oldest chunks when there is no room.
+/// Takes `nr` pages of device memory for `payer`, evicting the oldest chunks when there is no room,
+/// or the oldest of those that a limit counts when that is in the way.
 ///
 /// # Errors
 ///
 /// `ENOSPC` when nothing can be evicted, `ENOMEM` when the host has no room.
-pub(crate) fn take(memory: &Arc<Memory>, nr: usize) -> Result<Run> {
-    let mut result = memory.take(nr);
+pub(crate) fn take(memory: &Arc<Memory>, payer: &Payer, nr: usize) -> Result<Run> {
+    let mut result = memory.take(payer, nr);
     let victims = MAX_VICTIMS.min(memory.nr_chunks());
 
     for _ in 0..victims {
-        match result {
-            Err(e) if e == ENOSPC => {}
-            other => return other,
-        }
-        let Some(page) = memory.victim() else { break };
+        let refusal = match result {
+            Ok(run) => return Ok(run),
+            Err(refusal) if refusal.error != ENOSPC => return Err(refusal.error),
+            Err(refusal) => refusal,
+        };
+        let Some(page) = memory.victim(refusal.limit.as_ref(), payer) else {
+            return Err(ENOSPC);
+        };
         let evicted = chunk(memory, page);
         if let Ok(pages) = evicted {
             memory.parts().stats.evicted.add(pages << PAGE_SHIFT);
             sys::count(sys::Event::Evict, pages);
         }
         let _ = evicted.or_else(|e| if e == ENOMEM { Err(e) } else { Ok(0) })?;
-        result = memory.take(nr);
+        result = memory.take(payer, nr);
     }
-    result
+    result.map_err(|refusal| refusal.error)
 }
 
 /// Evicts what it can of the chunk that begins at `page`; returns how many pages left.

@@ -16,6 +16,7 @@ use crate::{
         Purpose,
         Request, //
     },
+    memory,
     mmu::Mmu,
     range::{
         PageRange,
@@ -66,6 +67,16 @@ pub(crate) unsafe extern "C" fn gmem_init() -> c_int {
     }
     debugfs::init();
     0
+}
+
+/// Gives empty chunks of device memory back, for the worker.
+///
+/// # Safety
+///
+/// Called by a worker, without locks.
+#[export]
+pub(crate) unsafe extern "C" fn gmem_return_chunks() {
+    memory::return_chunks();
 }
 
 fn enabled() -> Result {

@@ -12,6 +12,7 @@
 use crate::{
     block,
     context::Context,
+    dmem::Payer,
     enter::{
         all_local,
         peek, //
@@ -89,6 +90,7 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result {
     // The last reference may be ours; tearing an mm down here would wait for ourselves.
     let mm = MmWithUser::into_mmput_async(mm);
     let memory = device.memory();
+    let payer = Payer::of(&mm)?;
     let mut result = Ok(());
 
     for block in request.range.blocks() {
@@ -98,6 +100,7 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result {
                 context,
                 mm: &mm,
                 memory: memory.as_ref(),
+                payer: &payer,
                 request,
             };
             match part.serve(rest, faulting.batch()?) {
@@ -138,6 +141,7 @@ pub(crate) struct Part<'a> {
     pub(crate) context: &'a Context,
     pub(crate) mm: &'a MmWithUser,
     pub(crate) memory: Option<&'a Arc<Memory>>,
+    pub(crate) payer: &'a Payer,
     pub(crate) request: Request,
 }
 
@@ -231,6 +235,7 @@ impl Part<'_> {
             if moves < MAX_MOVES && !all_local(memory, piece, range, pfns) {
                 let job = move_in::Job {
                     memory,
+                    payer: self.payer,
                     vma,
                     range,
                     exclusive_only: self.request.write,

@@ -6,6 +6,7 @@
 //!
 //! - [`exports`]: the C interface for drivers; [`advise`]: hmadvise(2),
 //! - [`device`], [`memory`], [`chunk`]: devices and who has which page of their memory,
+//!   [`dmem`]: and who pays for it,
 //! - [`space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
 //!   of no process, [`va`]: their addresses,
 //! - [`table`]: the logical page table, a directory of what devices map,
@@ -53,6 +54,7 @@ mod chunk;
 mod context;
 mod debugfs;
 mod device;
+mod dmem;
 mod enter;
 mod entry;
 mod evict;

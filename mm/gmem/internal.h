@@ -7,7 +7,10 @@
 #include <uapi/linux/gmem.h>
 #include <uapi/linux/mman.h>
 
+struct cgroup_subsys_state;
 struct device;
+struct dmem_cgroup_pool_state;
+struct dmem_cgroup_region;
 struct mm_struct;
 
 /* Where fail_gmem_* can make GMEM fail. */
@@ -51,7 +54,25 @@ enum gmem_event {
 	GMEM_EVENT_EVICT,
 };
 
-/* gmem.rs, called by the shim */
+/* dmem.c, called by Rust */
+struct dmem_cgroup_region *gmem_dmem_register(u64 size, const char *name);
+void gmem_dmem_unregister(struct dmem_cgroup_region *region);
+struct cgroup_subsys_state *gmem_dmem_payer(struct mm_struct *mm);
+void gmem_dmem_payer_put(struct cgroup_subsys_state *css);
+int gmem_dmem_charge(struct dmem_cgroup_region *region, u64 size,
+		     struct cgroup_subsys_state *css,
+		     struct dmem_cgroup_pool_state **pool,
+		     struct dmem_cgroup_pool_state **limit);
+void gmem_dmem_uncharge(struct dmem_cgroup_pool_state *pool, u64 size);
+void gmem_dmem_limit_put(struct dmem_cgroup_pool_state *limit);
+bool gmem_dmem_may_evict(struct dmem_cgroup_pool_state *limit,
+			 struct dmem_cgroup_pool_state *pool, bool ignore_low,
+			 bool *hit_low);
+void gmem_return_soon(void);
+void gmem_return_wait(void);
+
+/* gmem.rs, called by C */
+void gmem_return_chunks(void);
 int gmem_init(void);
 long gmem_hmadvise(int hnid, unsigned long start, unsigned long len,
 		   int behavior);

@@ -9,7 +9,18 @@
 
 use crate::{
     chunk::Chunks,
-    device::Parts,
+    device::{
+        self,
+        Parts, //
+    },
+    dmem::{
+        Charge,
+        Limit,
+        Low,
+        Payer,
+        Refusal,
+        Region, //
+    },
     home,
     lru::{
         Link,
@@ -42,6 +53,7 @@ use kernel::{
     prelude::*,
     ptr::Alignment,
     sizes::SZ_2M,
+    str::CStr,
     sync::{
         Arc,
         Mutex, //
@@ -72,9 +84,15 @@ impl Operations for Frames {
     }
 }
 
+/// A chunk that is ours.
+struct Owned {
+    _block: Pin<KBox<AllocatedBlocks>>,
+    charge: Charge,
+}
+
 /// Which chunks are ours, and in which order they were used.
 struct Alloc {
-    blocks: KVVec<Option<Pin<KBox<AllocatedBlocks>>>>,
+    owned: KVVec<Option<Owned>>,
     links: KVVec<Link>,
     used: Lru,
     /// The chunk that single pages come from.
@@ -100,6 +118,7 @@ pub(crate) struct Memory {
     buddy: GpuBuddy,
     #[pin]
     alloc: Mutex<Alloc>,
+    region: Region,
 }
 
 impl Memory {
@@ -108,7 +127,7 @@ impl Memory {
     /// # Errors
     ///
     /// `EINVAL` for a bad size, `ENOMEM`, `ERANGE` when no physical address range is free.
-    pub(crate) fn new(parts: Parts, size: usize) -> Result<Arc<Self>> {
+    pub(crate) fn new(parts: Parts, name: &CStr, size: usize) -> Result<Arc<Self>> {
         if size == 0 || size % SZ_2M != 0 {
             return Err(EINVAL);
         }
@@ -119,10 +138,11 @@ impl Memory {
             chunk_size: Alignment::new::<SZ_2M>(),
         })?;
         let chunks = Chunks::new(nr)?;
-        let mut blocks = KVVec::with_capacity(nr, GFP_KERNEL)?;
+        let region = Region::new(name, size)?;
+        let mut owned = KVVec::with_capacity(nr, GFP_KERNEL)?;
         let mut links = KVVec::with_capacity(nr, GFP_KERNEL)?;
         for _ in 0..nr {
-            blocks.push(None, GFP_KERNEL)?;
+            owned.push(None, GFP_KERNEL)?;
             links.push(Link::default(), GFP_KERNEL)?;
         }
         Arc::pin_init(
@@ -130,11 +150,12 @@ impl Memory {
                 map <- Pagemap::new(c"gmem", size >> PAGE_SHIFT, owner(), Frames { parts, chunks }),
                 buddy,
                 alloc <- new_mutex!(Alloc {
-                    blocks,
+                    owned,
                     links,
                     used: Lru::new(),
                     open: None,
                 }, "gmem_device_memory"),
+                region,
             }),
             GFP_KERNEL,
         )
@@ -168,19 +189,19 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// `ENOSPC` when there are none; `ENOMEM`.
-    pub(crate) fn take(self: &Arc<Self>, nr: usize) -> Result<Run> {
+    /// `ENOSPC` when there are none, or a limit of `payer` is in the way; `ENOMEM`.
+    pub(crate) fn take(self: &Arc<Self>, payer: &Payer, nr: usize) -> Result<Run, Refusal> {
         if sys::should_fail(sys::Site::Alloc) {
-            return Err(ENOSPC);
+            return Err(ENOSPC.into());
         }
         let mut alloc = self.alloc.lock();
         self.drain(&mut alloc);
         if nr < PMD_PAGES {
-            if let Some((chunk, first)) = self.find(&mut alloc, nr) {
+            if let Some((chunk, first)) = self.find(&mut alloc, payer, nr) {
                 return Ok(self.taken(&mut alloc, chunk, first, nr));
             }
         }
-        let chunk = self.grow(&mut alloc)?;
+        let chunk = self.grow(&mut alloc, payer)?;
         if nr < PMD_PAGES {
             alloc.open = Some(chunk);
         }
@@ -199,17 +220,21 @@ impl Memory {
         }
     }
 
-    /// Gives empty chunks back to the buddy allocator.
+    /// Gives empty chunks back to the buddy allocator, and ends their charge.
+    pub(crate) fn return_chunks(&self) {
+        self.drain(&mut self.alloc.lock());
+    }
+
     fn drain(&self, alloc: &mut Alloc) {
         let Alloc {
-            blocks,
+            owned,
             links,
             used,
             open,
         } = alloc;
         self.chunks().drain(|chunk| {
-            if let Some(block) = blocks.get_mut(chunk) {
-                *block = None;
+            if let Some(owned) = owned.get_mut(chunk) {
+                *owned = None;
             }
             used.remove(links, chunk as u32);
             if *open == Some(chunk) {
@@ -218,28 +243,33 @@ impl Memory {
         });
     }
 
-    /// Finds room for a few pages in a chunk that is in use already.
-    fn find(&self, alloc: &mut Alloc, nr: usize) -> Option<(usize, usize)> {
+    /// Finds room for a few pages in a chunk that is in use already, and that `payer` pays for.
+    fn find(&self, alloc: &mut Alloc, payer: &Payer, nr: usize) -> Option<(usize, usize)> {
         let chunks = self.chunks();
+        let Alloc {
+            owned,
+            links,
+            used,
+            open,
+        } = alloc;
         let fits = |chunk: usize| {
-            if chunks.live(chunk) + nr > PMD_PAGES {
+            let paid = owned.get(chunk)?.as_ref()?.charge.is_of(payer);
+            if !paid || chunks.live(chunk) + nr > PMD_PAGES {
                 return None;
             }
             Some((chunk, chunks.find(chunk, nr)?))
         };
-        if let Some(found) = alloc.open.and_then(fits) {
+        if let Some(found) = open.and_then(fits) {
             return Some(found);
         }
-        let found = alloc
-            .used
-            .iter(&alloc.links)
-            .find_map(|chunk| fits(chunk as usize));
-        alloc.open = found.map(|(chunk, _)| chunk);
+        let found = used.iter(links).find_map(|chunk| fits(chunk as usize));
+        *open = found.map(|(chunk, _)| chunk);
         found
     }
 
     /// Gets one more chunk.
-    fn grow(&self, alloc: &mut Alloc) -> Result<usize> {
+    fn grow(&self, alloc: &mut Alloc, payer: &Payer) -> Result<usize, Refusal> {
+        let charge = self.region.charge(payer, SZ_2M)?;
         let block = KBox::pin_init(
             self.buddy.alloc_blocks(
                 GpuBuddyAllocMode::Simple,
@@ -250,14 +280,14 @@ impl Memory {
             GFP_KERNEL,
         )?;
         let offset = block.iter().next().ok_or(ENOSPC)?.offset();
-        let chunk = usize::try_from(offset)? / SZ_2M;
+        let chunk = usize::try_from(offset).map_err(Error::from)? / SZ_2M;
         let Alloc {
-            blocks,
-            links,
-            used,
-            ..
+            owned, links, used, ..
         } = alloc;
-        *blocks.get_mut(chunk).ok_or(ENOSPC)? = Some(block);
+        *owned.get_mut(chunk).ok_or(ENOSPC)? = Some(Owned {
+            _block: block,
+            charge,
+        });
         used.push_back(links, chunk as u32);
         Ok(chunk)
     }
@@ -269,12 +299,32 @@ impl Memory {
         used.move_to_back(links, (page / PMD_PAGES) as u32);
     }
 
-    /// Returns the first page of the chunk that was not asked for the longest, and moves it to the
-    /// end, so that the next caller gets the next one.
-    pub(crate) fn victim(&self) -> Option<usize> {
+    /// Returns the first page of the chunk that was not asked for the longest, of those that may be
+    /// taken from who pays for them, and moves it to the end, so that the next caller gets the next
+    /// one.
+    ///
+    /// With a limit, of those that count against it. Without, what `dmem.min` guarantees to others
+    /// is left alone; when there is nothing else `payer` evicts its own.
+    pub(crate) fn victim(&self, limit: Option<&Limit>, payer: &Payer) -> Option<usize> {
         let mut alloc = self.alloc.lock();
-        let Alloc { used, links, .. } = &mut *alloc;
-        let chunk = used.oldest()?;
+        let Alloc {
+            owned, links, used, ..
+        } = &mut *alloc;
+        let oldest = |may: &mut dyn FnMut(&Charge) -> bool| {
+            used.iter(links).find(|chunk| {
+                let owned = owned.get(*chunk as usize).and_then(Option::as_ref);
+                owned.is_some_and(|owned| may(&owned.charge))
+            })
+        };
+        let mut low = Low::Respected;
+        let mut found = oldest(&mut |charge| charge.may_evict(limit, &mut low));
+        if found.is_none() && low == Low::Hit {
+            found = oldest(&mut |charge| charge.may_evict(limit, &mut Low::Ignored));
+        }
+        if found.is_none() && limit.is_none() {
+            found = oldest(&mut |charge| charge.is_of(payer));
+        }
+        let chunk = found?;
         used.move_to_back(links, chunk);
         Some(chunk as usize * PMD_PAGES)
     }
@@ -283,6 +333,15 @@ impl Memory {
     pub(crate) fn nr_chunks(&self) -> usize {
         self.chunks().len()
     }
+}
+
+/// Gives empty chunks back, of all devices.
+pub(crate) fn return_chunks() {
+    device::for_each(|device| {
+        if let Some(memory) = device.memory() {
+            memory.return_chunks();
+        }
+    });
 }
 
 impl Run {

@@ -3,6 +3,7 @@
 //! Moving pages to a device.
 
 use crate::{
+    dmem::Payer,
     evict,
     memory::{
         owner,
@@ -45,6 +46,7 @@ const RUN_PAGES: usize = 16;
 /// What is to move.
 pub(crate) struct Job<'a> {
     pub(crate) memory: &'a Arc<Memory>,
+    pub(crate) payer: &'a Payer,
     pub(crate) vma: &'a VmaRef,
     /// Inside the VMA and inside one block.
     pub(crate) range: PageRange,
@@ -65,10 +67,10 @@ impl Destination {
     /// # Errors
     ///
     /// `ENOSPC` or `ENOMEM` when there is no room for a single page.
-    fn take(memory: &Arc<Memory>, pages: usize) -> Result<Self> {
+    fn take(memory: &Arc<Memory>, payer: &Payer, pages: usize) -> Result<Self> {
         let mut runs = KVec::new();
         if pages == PMD_PAGES {
-            if let Ok(run) = evict::take(memory, PMD_PAGES) {
+            if let Ok(run) = evict::take(memory, payer, PMD_PAGES) {
                 runs.push(run, GFP_KERNEL)?;
                 return Ok(Self {
                     runs,
@@ -79,7 +81,7 @@ impl Destination {
         let step = if pages == 1 { 1 } else { RUN_PAGES };
         let mut covered = 0;
         while covered < pages {
-            match evict::take(memory, step) {
+            match evict::take(memory, payer, step) {
                 Ok(run) => runs.push(run, GFP_KERNEL)?,
                 Err(_) if covered > 0 => break,
                 Err(e) => return Err(e),
@@ -107,7 +109,7 @@ impl Destination {
 /// `EINVAL` for a VMA whose pages cannot move.
 pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result {
     let pages = job.range.count() as usize;
-    let mut dst = Destination::take(job.memory, pages)?;
+    let mut dst = Destination::take(job.memory, job.payer, pages)?;
     let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
     let select = Select {
         host: true,

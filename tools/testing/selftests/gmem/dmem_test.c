@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Limits of device memory per cgroup: who is charged, who is evicted, and that
+ * all of it comes back. NPU 0 has 32 MiB, charged in chunks of 2 MiB.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+#include "gmem_util.h"
+
+#define ROOT	"/sys/fs/cgroup"
+#define REGION	"gmem/npu0"
+#define ENOUGH	20000	/* ms */
+
+static void path_of(char *path, size_t size, const char *group, const char *file)
+{
+	snprintf(path, size, ROOT "/%s/%s", group, file);
+}
+
+/* Only whole lines of the region count: "max" is -1. */
+static long long dmem(const char *group, const char *file)
+{
+	char path[128], text[1024], *line;
+
+	path_of(path, sizeof(path), group, file);
+	if (file_read(path, text, sizeof(text)) < 0)
+		die("cannot read %s\n", path);
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		if (strncmp(line, REGION " ", strlen(REGION) + 1))
+			continue;
+		line += strlen(REGION) + 1;
+		return strcmp(line, "max") ? atoll(line) : -1;
+	}
+	die("no %s in %s\n", REGION, path);
+}
+
+static void dmem_set(const char *group, const char *file, unsigned long value)
+{
+	char path[128], text[64];
+
+	path_of(path, sizeof(path), group, file);
+	snprintf(text, sizeof(text), REGION " %lu", value);
+	if (file_write(path, text))
+		die("cannot write %s\n", path);
+}
+
+static bool dmem_wait(const char *group, long long value)
+{
+	uint64_t end = now_ms() + ENOUGH;
+
+	while (dmem(group, "dmem.current") != value) {
+		if (now_ms() > end)
+			return false;
+		sleep_ms(10);
+	}
+	return true;
+}
+
+static void group_make(const char *group)
+{
+	char path[128];
+
+	path_of(path, sizeof(path), group, "");
+	if (mkdir(path, 0755))
+		die("cannot make %s\n", path);
+}
+
+static void group_remove(const char *group)
+{
+	uint64_t end = now_ms() + ENOUGH;
+	char path[128];
+
+	path_of(path, sizeof(path), group, "");
+	while (rmdir(path) && errno == EBUSY && now_ms() < end)
+		sleep_ms(10);
+}
+
+static void group_enter(const char *group)
+{
+	char path[128];
+
+	path_of(path, sizeof(path), group, "cgroup.procs");
+	if (file_write(path, "0"))
+		die("cannot enter %s\n", group);
+}
+
+/* What a tenant is told to do. */
+enum step {
+	LOOK,		/* only say where the pages are */
+	USE,		/* write all of it from the NPU */
+	READ,		/* read all of it from the NPU */
+	CHECK,		/* read all of it from the CPU */
+	DETACH,
+	EXIT,
+};
+
+/* A process in a group that takes a step for each turn of the baton. */
+struct tenant {
+	pid_t pid;
+	struct baton go, done;
+	struct report {
+		enum step step;
+		size_t resident;	/* pages on a device */
+		bool intact;
+	} *report;
+};
+
+static void tenant_run(struct tenant *t, const char *group, size_t len, uint8_t byte)
+{
+	struct report *report = t->report;
+	char *buf;
+	int fd;
+
+	group_enter(group);
+	fd = npu_open(0);
+	buf = buf_alloc(len);
+	for (;;) {
+		baton_take(&t->go);
+		switch (report->step) {
+		case LOOK:
+			break;
+		case USE:
+			report->intact = !npu_run1(fd, cmd_fill(buf, byte, len));
+			break;
+		case READ:
+			report->intact = !npu_run1(fd, cmd_read(buf, len));
+			break;
+		case CHECK:
+			report->intact = buf_is(buf, len, byte);
+			break;
+		case DETACH:
+			close(fd);
+			break;
+		case EXIT:
+			exit(0);
+		}
+		report->resident = pages_on_device(buf, len);
+		baton_pass(&t->done);
+	}
+}
+
+static void tenant_start(struct tenant *t, const char *group, size_t len, uint8_t byte)
+{
+	t->report = mmap(NULL, sizeof(*t->report), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (t->report == MAP_FAILED)
+		die("no memory for a report\n");
+	baton_make(&t->go);
+	baton_make(&t->done);
+	t->pid = fork();
+	if (!t->pid)
+		tenant_run(t, group, len, byte);
+}
+
+static void tenant_do(struct tenant *t, enum step step)
+{
+	t->report->step = step;
+	baton_pass(&t->go);
+	if (step != EXIT)
+		baton_take(&t->done);
+}
+
+FIXTURE(dmem)
+{
+	size_t mem;
+	size_t page;
+};
+
+FIXTURE_SETUP(dmem)
+{
+	struct stat st;
+
+	npu_require(&(struct npu_config){ .count = 2, .mem_mib = 32 });
+	if (stat(ROOT "/cgroup.procs", &st) &&
+	    mount("cgroup", ROOT, "cgroup2", 0, NULL))
+		SKIP(return, "no cgroup2");
+	if (stat(ROOT "/dmem.capacity", &st))
+		SKIP(return, "no dmem controller");
+	ASSERT_EQ(0, file_write(ROOT "/cgroup.subtree_control", "+dmem"));
+	group_remove("gmem-a");
+	group_remove("gmem-b");
+	group_make("gmem-a");
+	group_make("gmem-b");
+	self->mem = npu_default_mem();
+	self->page = page_size();
+	ASSERT_EQ(0, dmem("gmem-a", "dmem.current"));
+}
+
+FIXTURE_TEARDOWN(dmem)
+{
+	/* Whatever happened: nothing stays charged to anybody. */
+	EXPECT_TRUE(dmem_wait("gmem-a", 0));
+	EXPECT_TRUE(dmem_wait("gmem-b", 0));
+	EXPECT_TRUE(dmem_wait("", 0));
+	group_remove("gmem-a");
+	group_remove("gmem-b");
+}
+
+TEST_F(dmem, capacity)
+{
+	EXPECT_EQ(32 * MiB, dmem("", "dmem.capacity"));
+	EXPECT_EQ(-1, dmem("gmem-a", "dmem.max"));
+	EXPECT_EQ(0, dmem("gmem-a", "dmem.min"));
+	dmem_set("gmem-a", "dmem.max", 8 * MiB);
+	EXPECT_EQ(8 * MiB, dmem("gmem-a", "dmem.max"));
+}
+
+/* The NPU's own threads make the faults; who they are for pays. */
+TEST_F(dmem, charged_to_the_owner)
+{
+	struct tenant a, b;
+
+	tenant_start(&a, "gmem-a", 8 * MiB, 1);
+	tenant_start(&b, "gmem-b", 4 * MiB, 2);
+	tenant_do(&a, USE);
+	ASSERT_EQ(8 * MiB / self->page, a.report->resident);
+	EXPECT_EQ(8 * MiB, dmem("gmem-a", "dmem.current"));
+	EXPECT_EQ(0, dmem("gmem-b", "dmem.current"));
+	tenant_do(&b, USE);
+	ASSERT_EQ(4 * MiB / self->page, b.report->resident);
+	EXPECT_EQ(8 * MiB, dmem("gmem-a", "dmem.current"));
+	EXPECT_EQ(4 * MiB, dmem("gmem-b", "dmem.current"));
+	/* All there is, is theirs: the root has no charge of its own. */
+	EXPECT_EQ(12 * MiB, dmem("", "dmem.current"));
+	/* Coming home ends it, with the processes alive. */
+	tenant_do(&a, CHECK);
+	EXPECT_TRUE(a.report->intact);
+	EXPECT_TRUE(dmem_wait("gmem-a", 0));
+	EXPECT_EQ(4 * MiB, dmem("gmem-b", "dmem.current"));
+	/* So does the exit. */
+	tenant_do(&b, EXIT);
+	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+	EXPECT_TRUE(dmem_wait("gmem-b", 0));
+	tenant_do(&a, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+}
+
+/* A few pages are charged as the chunk that they keep from others. */
+TEST_F(dmem, small)
+{
+	struct tenant a, b;
+
+	tenant_start(&a, "gmem-a", 16 * self->page, 1);
+	tenant_start(&b, "gmem-b", 16 * self->page, 2);
+	tenant_do(&a, USE);
+	tenant_do(&b, USE);
+	ASSERT_EQ(16, a.report->resident);
+	ASSERT_EQ(16, b.report->resident);
+	EXPECT_EQ(BLOCK, dmem("gmem-a", "dmem.current"));
+	EXPECT_EQ(BLOCK, dmem("gmem-b", "dmem.current"));
+	tenant_do(&a, EXIT);
+	tenant_do(&b, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+}
+
+/* Over its limit a group evicts itself; nobody else notices. */
+TEST_F(dmem, own_pages_first)
+{
+	struct tenant a, b;
+
+	dmem_set("gmem-a", "dmem.max", 4 * MiB);
+	tenant_start(&a, "gmem-a", 12 * MiB, 1);
+	tenant_start(&b, "gmem-b", 4 * MiB, 2);
+	/* The other one's pages are the oldest: order of use would take them. */
+	tenant_do(&b, USE);
+	ASSERT_EQ(4 * MiB / self->page, b.report->resident);
+	tenant_do(&a, USE);
+	EXPECT_GE(4 * MiB, dmem("gmem-a", "dmem.current"));
+	EXPECT_GE(4 * MiB / self->page, a.report->resident);
+	ASSERT_LT(0, a.report->resident);
+	tenant_do(&a, READ);
+	EXPECT_TRUE(a.report->intact);
+	EXPECT_GE(4 * MiB, dmem("gmem-a", "dmem.current"));
+	EXPECT_EQ(4 * MiB, dmem("gmem-b", "dmem.current"));
+	tenant_do(&b, LOOK);
+	EXPECT_EQ(4 * MiB / self->page, b.report->resident);
+	tenant_do(&a, CHECK);
+	EXPECT_TRUE(a.report->intact);
+	tenant_do(&a, EXIT);
+	tenant_do(&b, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+}
+
+/* The limit of a group holds for all below it. */
+TEST_F(dmem, limit_of_the_parent)
+{
+	struct tenant a, b;
+
+	ASSERT_EQ(0, file_write(ROOT "/gmem-a/cgroup.subtree_control", "+dmem"));
+	group_make("gmem-a/x");
+	group_make("gmem-a/y");
+	dmem_set("gmem-a", "dmem.max", 8 * MiB);
+	tenant_start(&a, "gmem-a/x", 6 * MiB, 1);
+	tenant_start(&b, "gmem-a/y", 6 * MiB, 2);
+	tenant_do(&a, USE);
+	ASSERT_EQ(6 * MiB, dmem("gmem-a/x", "dmem.current"));
+	tenant_do(&b, USE);
+	EXPECT_GE(8 * MiB, dmem("gmem-a", "dmem.current"));
+	EXPECT_EQ(6 * MiB, dmem("gmem-a/y", "dmem.current"));
+	EXPECT_EQ(6 * MiB / self->page, b.report->resident);
+	tenant_do(&a, CHECK);
+	EXPECT_TRUE(a.report->intact);
+	tenant_do(&a, EXIT);
+	tenant_do(&b, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+	EXPECT_TRUE(dmem_wait("gmem-a", 0));
+	group_remove("gmem-a/x");
+	group_remove("gmem-a/y");
+}
+
+/* No device memory at all: everything is used where it is. */
+TEST_F(dmem, limit_zero)
+{
+	struct tenant a;
+
+	dmem_set("gmem-a", "dmem.max", 0);
+	tenant_start(&a, "gmem-a", 4 * MiB, 1);
+	tenant_do(&a, USE);
+	EXPECT_EQ(0, a.report->resident);
+	EXPECT_EQ(0, dmem("gmem-a", "dmem.current"));
+	tenant_do(&a, CHECK);
+	EXPECT_TRUE(a.report->intact);
+	tenant_do(&a, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+}
+
+static void protect(struct __test_metadata *_metadata, const char *file)
+{
+	size_t page = page_size();
+	struct tenant a, b;
+
+	dmem_set("gmem-a", file, 8 * MiB);
+	tenant_start(&a, "gmem-a", 8 * MiB, 1);
+	tenant_start(&b, "gmem-b", 48 * MiB, 2);
+	tenant_do(&a, USE);
+	ASSERT_EQ(8 * MiB / page, a.report->resident);
+	tenant_do(&b, USE);
+	ASSERT_LT(0, b.report->resident);
+	tenant_do(&b, READ);
+	EXPECT_TRUE(b.report->intact);
+	/* The oldest pages of the device, and still there. */
+	tenant_do(&a, LOOK);
+	EXPECT_EQ(8 * MiB / page, a.report->resident);
+	EXPECT_EQ(8 * MiB, dmem("gmem-a", "dmem.current"));
+	EXPECT_EQ(24 * MiB, dmem("gmem-b", "dmem.current"));
+	tenant_do(&b, CHECK);
+	EXPECT_TRUE(b.report->intact);
+	tenant_do(&a, EXIT);
+	tenant_do(&b, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+}
+
+TEST_F(dmem, min_protects)
+{
+	protect(_metadata, "dmem.min");
+}
+
+TEST_F(dmem, low_protects)
+{
+	protect(_metadata, "dmem.low");
+}
+
+/* What is guaranteed to a group is no obstacle to the group itself. */
+TEST_F(dmem, min_of_its_own)
+{
+	struct tenant a;
+
+	dmem_set("gmem-a", "dmem.min", 32 * MiB);
+	tenant_start(&a, "gmem-a", 40 * MiB, 1);
+	tenant_do(&a, USE);
+	EXPECT_EQ(32 * MiB, dmem("gmem-a", "dmem.current"));
+	EXPECT_LT(8 * MiB / self->page, a.report->resident);
+	tenant_do(&a, CHECK);
+	EXPECT_TRUE(a.report->intact);
+	tenant_do(&a, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+}
+
+TEST_F(dmem, back_to_zero_after_kill)
+{
+	struct tenant a;
+
+	tenant_start(&a, "gmem-a", 16 * MiB, 1);
+	tenant_do(&a, USE);
+	ASSERT_EQ(16 * MiB, dmem("gmem-a", "dmem.current"));
+	kill(a.pid, SIGKILL);
+	EXPECT_EQ(-SIGKILL, child_result(a.pid, ENOUGH));
+	EXPECT_TRUE(dmem_wait("gmem-a", 0));
+}
+
+/* The device goes, the pages are the process's own. */
+TEST_F(dmem, detach_keeps_the_charge)
+{
+	struct tenant a;
+
+	tenant_start(&a, "gmem-a", 4 * MiB, 1);
+	tenant_do(&a, USE);
+	tenant_do(&a, DETACH);
+	EXPECT_EQ(4 * MiB / self->page, a.report->resident);
+	EXPECT_EQ(4 * MiB, dmem("gmem-a", "dmem.current"));
+	tenant_do(&a, CHECK);
+	EXPECT_TRUE(a.report->intact);
+	EXPECT_TRUE(dmem_wait("gmem-a", 0));
+	tenant_do(&a, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+}
+
+/* The driver goes with memory in use; the region goes with it. */
+TEST_F(dmem, unload)
+{
+	char text[1024];
+	struct tenant a;
+
+	tenant_start(&a, "gmem-a", 4 * MiB, 1);
+	tenant_do(&a, USE);
+	tenant_do(&a, DETACH);
+	ASSERT_EQ(4 * MiB, dmem("gmem-a", "dmem.current"));
+	ASSERT_EQ(0, npu_unload());
+	ASSERT_LE(0, file_read(ROOT "/dmem.capacity", text, sizeof(text)));
+	EXPECT_EQ(NULL, strstr(text, REGION));
+	tenant_do(&a, CHECK);
+	EXPECT_TRUE(a.report->intact);
+	tenant_do(&a, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	npu_require(&(struct npu_config){ .count = 2, .mem_mib = 32 });
+	EXPECT_EQ(0, dmem("gmem-a", "dmem.current"));
+}
+
+/* A group that is gone still pays for what its process left with. */
+TEST_F(dmem, removed_group)
+{
+	struct tenant a;
+	char pid[16];
+
+	tenant_start(&a, "gmem-a", 4 * MiB, 1);
+	tenant_do(&a, USE);
+	snprintf(pid, sizeof(pid), "%d", a.pid);
+	ASSERT_EQ(0, file_write(ROOT "/gmem-b/cgroup.procs", pid));
+	group_remove("gmem-a");
+	EXPECT_EQ(0, dmem("gmem-b", "dmem.current"));
+	EXPECT_EQ(4 * MiB, dmem("", "dmem.current"));
+	tenant_do(&a, CHECK);
+	EXPECT_TRUE(a.report->intact);
+	EXPECT_TRUE(dmem_wait("", 0));
+	tenant_do(&a, USE);
+	EXPECT_EQ(4 * MiB, dmem("gmem-b", "dmem.current"));
+	tenant_do(&a, EXIT);
+	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	group_make("gmem-a");
+}
+
+GMEM_TEST_MAIN
