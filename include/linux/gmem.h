@@ -9,6 +9,7 @@
 #define _LINUX_GMEM_H
 
 #include <linux/err.h>
+#include <linux/mm.h>
 #include <linux/types.h>
 
 struct device;
@@ -299,6 +300,53 @@ struct file;
 
 int gmem_mmap_flags(struct file *file, unsigned long flags,
 		    unsigned long *vm_flags);
+
+/*
+ * A flag of an mm: there are attributes of ranges of its memory.  The upper half
+ * of the flags is not used by others, and not inherited by fork.
+ */
+#define MMF_GMEM_ADVICE		32
+
+void __gmem_fork(struct mm_struct *mm, struct mm_struct *oldmm);
+void __gmem_exit(struct mm_struct *mm);
+int __gmem_mremap(struct mm_struct *mm, unsigned long from, unsigned long to,
+		  unsigned long len, bool keep);
+void __gmem_munmap(struct mm_struct *mm, unsigned long start,
+		   unsigned long end);
+
+/* Called at the end of a fork, with both mmap_locks held. */
+static inline void gmem_fork(struct mm_struct *mm, struct mm_struct *oldmm)
+{
+	if (mm_flags_test(MMF_GMEM_ADVICE, oldmm))
+		__gmem_fork(mm, oldmm);
+}
+
+/* Called when nobody uses @mm any more. */
+static inline void gmem_exit(struct mm_struct *mm)
+{
+	if (mm_flags_test(MMF_GMEM_ADVICE, mm))
+		__gmem_exit(mm);
+}
+
+/*
+ * Called when pages moved, with mmap_lock held; @keep when @from stays mapped.
+ * On failure the caller moves them back and unmaps the new place.
+ */
+static inline int gmem_mremap(struct mm_struct *mm, unsigned long from,
+			      unsigned long to, unsigned long len, bool keep)
+{
+	if (mm_flags_test(MMF_GMEM_ADVICE, mm))
+		return __gmem_mremap(mm, from, to, len, keep);
+	return 0;
+}
+
+/* Called when a range is unmapped, with mmap_lock held. */
+static inline void gmem_munmap(struct mm_struct *mm, unsigned long start,
+			       unsigned long end)
+{
+	if (mm_flags_test(MMF_GMEM_ADVICE, mm))
+		__gmem_munmap(mm, start, end);
+}
 
 /**
  * gm_dev_create - tell GMEM about a device
@@ -661,6 +709,25 @@ static inline int gmem_mmap_flags(struct file *file, unsigned long flags,
 				  unsigned long *vm_flags)
 {
 	return 0;
+}
+
+static inline void gmem_fork(struct mm_struct *mm, struct mm_struct *oldmm)
+{
+}
+
+static inline void gmem_exit(struct mm_struct *mm)
+{
+}
+
+static inline int gmem_mremap(struct mm_struct *mm, unsigned long from,
+			      unsigned long to, unsigned long len, bool keep)
+{
+	return 0;
+}
+
+static inline void gmem_munmap(struct mm_struct *mm, unsigned long start,
+			       unsigned long end)
+{
 }
 
 #endif /* CONFIG_GMEM */

@@ -3,6 +3,11 @@
 //! hmadvise(2).
 
 use crate::{
+    attributes::{
+        Change,
+        Node, //
+    },
+    attributes_tree::Advice,
     context::{
         Context,
         MAX_CONTEXTS, //
@@ -42,7 +47,7 @@ const NO_NODE: i32 = -1;
 /// Where advice points.
 enum Place {
     Nowhere,
-    Host,
+    Host(i32),
     Device(Arc<Device>),
 }
 
@@ -59,13 +64,7 @@ pub(crate) fn hmadvise(
     behavior: i32,
 ) -> Result {
     let behavior = u32::try_from(behavior)?;
-    if !matches!(behavior, bindings::MADV_DONTNEED | bindings::MADV_PREFETCH) {
-        return Err(EINVAL);
-    }
-    let place = place(hnid)?;
-    if matches!(place, Place::Nowhere) && behavior != bindings::MADV_DONTNEED {
-        return Err(EINVAL);
-    }
+    let todo = Todo::new(behavior, place(hnid)?)?;
     if start & !PAGE_MASK != 0 {
         return Err(EINVAL);
     }
@@ -74,13 +73,95 @@ pub(crate) fn hmadvise(
         return Ok(());
     }
 
-    match (behavior, place) {
-        (bindings::MADV_DONTNEED, _) => {
+    match todo {
+        Todo::DontNeed => {
             check(mm, range)?;
             sys::dontneed(mm, start, range.len_bytes() as usize)
         }
-        (_, Place::Device(device)) => to_device(mm, &device, range),
-        (_, _) => to_host(mm, range),
+        Todo::PrefetchDevice(device) => to_device(mm, &device, range),
+        Todo::PrefetchHost => to_host(mm, range),
+        Todo::Change(change) => attribute(mm, range, change),
+    }
+}
+
+/// What a behaviour asks for.
+enum Todo {
+    DontNeed,
+    PrefetchDevice(Arc<Device>),
+    PrefetchHost,
+    Change(Change),
+}
+
+impl Todo {
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown behaviour, and for a place that does not go with it.
+    fn new(behavior: u32, place: Place) -> Result<Self> {
+        let node = place.node();
+        let change = match (behavior, place) {
+            (bindings::MADV_DONTNEED, _) => return Ok(Self::DontNeed),
+            (bindings::MADV_PREFETCH, Place::Device(device)) => {
+                return Ok(Self::PrefetchDevice(device));
+            }
+            (bindings::MADV_PREFETCH, Place::Host(_)) => return Ok(Self::PrefetchHost),
+            (bindings::MADV_PREFERRED_NODE, _) => Change::Prefer(node.ok_or(EINVAL)?),
+            (bindings::MADV_NO_PREFERRED_NODE, _) => Change::NoPrefer(node),
+            (bindings::MADV_READ_MOSTLY, _) => Change::ReadMostly(true),
+            (bindings::MADV_NO_READ_MOSTLY, _) => Change::ReadMostly(false),
+            (bindings::MADV_ACCESSED_BY, Place::Device(device)) => {
+                Change::AccessedBy(device.parts.id)
+            }
+            (bindings::MADV_NO_ACCESSED_BY, Place::Device(device)) => {
+                Change::NoAccessedBy(Some(device.parts.id))
+            }
+            (bindings::MADV_NO_ACCESSED_BY, Place::Nowhere) => Change::NoAccessedBy(None),
+            _ => return Err(EINVAL),
+        };
+        Ok(Self::Change(change))
+    }
+}
+
+impl Place {
+    fn node(&self) -> Option<Node> {
+        match self {
+            Self::Nowhere => None,
+            Self::Host(nid) => Some(Node::Host(*nid)),
+            Self::Device(device) => Some(Node::Device(device.parts.id)),
+        }
+    }
+}
+
+/// Changes the attributes of what is mapped of the range.
+fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
+    let complete = check(mm, range)?;
+    let advice = Advice::get(mm)?;
+    // Unmapping takes attributes away under mmap_lock, so they are given under it.
+    let mmap = mm.mmap_read_lock();
+    let mut rest = range;
+
+    while let Some(vma) = vma_info::first_in(
+        mm,
+        &mmap,
+        rest.start_byte() as usize,
+        rest.end_byte() as usize,
+    ) {
+        let pages = home::pages_of(vma);
+        // It may have become another mapping since it was checked.
+        if let Some(part) = rest
+            .intersect(pages)
+            .filter(|_| vma.flags() & vma_info::VM_PEER_SHARED != 0)
+        {
+            advice.change(part, change)?;
+        }
+        match PageRange::new(pages.end(), range.end()) {
+            Some(next) if !next.is_empty() => rest = next,
+            _ => break,
+        }
+    }
+    if complete {
+        Ok(())
+    } else {
+        Err(ENOMEM)
     }
 }
 
@@ -89,7 +170,7 @@ fn place(hnid: i32) -> Result<Place> {
         return Ok(Place::Nowhere);
     }
     if sys::is_host_node(hnid) {
-        return Ok(Place::Host);
+        return Ok(Place::Host(hnid));
     }
     device::by_hnid(hnid).map(Place::Device).ok_or(EINVAL)
 }

@@ -2,11 +2,21 @@
 
 //! What GMEM shows under `/sys/kernel/debug/gmem/`.
 //!
-//! A directory for each device, and one file for all mirror address spaces. Nothing depends on
+//! A directory for each device, a file for all mirror address spaces, and one for what programs
+//! advised about their memory. Nothing depends on
 //! them: where they cannot be made, they are missing.
 
 use crate::{
-    device::Device,
+    attributes::{
+        Attributes,
+        Node, //
+    },
+    attributes_tree::Advice,
+    device::{
+        self,
+        Device, //
+    },
+    range::PageRange,
     space::Space, //
 };
 use kernel::{
@@ -25,6 +35,7 @@ use kernel::{
 pub(crate) struct Root {
     dir: Dir,
     _spaces: Pin<KBox<File<()>>>,
+    _attributes: Pin<KBox<File<()>>>,
 }
 
 /// The directory of one device. It holds the device, which therefore has to let go of it.
@@ -42,10 +53,15 @@ pub(crate) fn init() {
         dir.read_callback_file(c"spaces", (), &|(), f| spaces(f)),
         GFP_KERNEL,
     );
-    if let Ok(spaces) = spaces {
+    let attributes = KBox::pin_init(
+        dir.read_callback_file(c"attributes", (), &|(), f| attributes(f)),
+        GFP_KERNEL,
+    );
+    if let (Ok(spaces), Ok(attributes)) = (spaces, attributes) {
         *ROOT.lock() = Some(Root {
             dir,
             _spaces: spaces,
+            _attributes: attributes,
         });
     }
 }
@@ -96,4 +112,44 @@ fn spaces(f: &mut fmt::Formatter<'_>) -> fmt::Result {
             usage.mapped
         )
     })
+}
+
+/// What was advised: the process, the addresses and the attributes, one range a line.
+fn attributes(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    Advice::try_for_each(|pid, advice| {
+        let mut result = Ok(());
+
+        advice.for_each(PageRange::ALL, |range, attributes| {
+            if result.is_ok() {
+                result = one_range(f, pid, range, attributes);
+            }
+        });
+        result
+    })
+}
+
+fn one_range(
+    f: &mut fmt::Formatter<'_>,
+    pid: i32,
+    range: PageRange,
+    attributes: Attributes,
+) -> fmt::Result {
+    write!(f, "{pid} {:x}-{:x}", range.start_byte(), range.end_byte())?;
+    match attributes.preferred {
+        None => {}
+        Some(Node::Host(nid)) => write!(f, " preferred={nid}")?,
+        Some(Node::Device(id)) => write!(f, " preferred={}", device::hnid_of(id))?,
+    }
+    let mut separator = " accessed_by=";
+    for id in (0..u64::BITS).filter(|id| attributes.is_accessed_by(*id)) {
+        write!(f, "{separator}{}", device::hnid_of(id))?;
+        separator = ",";
+    }
+    if attributes.read_mostly {
+        write!(f, " read_mostly")?;
+    }
+    if let Some(id) = attributes.pinned {
+        write!(f, " pinned={}", device::hnid_of(id))?;
+    }
+    writeln!(f)
 }

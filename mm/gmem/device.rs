@@ -140,7 +140,7 @@ impl Device {
 
     /// Returns the node id of the device's memory.
     pub(crate) fn hnid(&self) -> i32 {
-        sys::nr_node_ids() + self.parts.id as i32 - 1
+        hnid_of(self.parts.id)
     }
 
     /// Begins work on the device.
@@ -280,6 +280,11 @@ pub(crate) fn for_each(mut f: impl FnMut(&Device)) {
             f(&device);
         }
     }
+}
+
+/// Returns the node id of the memory of the device with this number.
+pub(crate) fn hnid_of(id: u32) -> i32 {
+    sys::nr_node_ids() + id as i32 - 1
 }
 
 /// Returns the device of a node id.

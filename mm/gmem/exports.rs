@@ -4,6 +4,7 @@
 
 use crate::{
     advise,
+    attributes_tree,
     context::Context,
     debugfs,
     device::{
@@ -40,6 +41,7 @@ use kernel::{
     }, //
 };
 
+mod mm;
 mod standalone;
 
 /// How often an attach is tried again because another thread attached at the same moment.
@@ -56,6 +58,7 @@ pub(crate) unsafe extern "C" fn gmem_init() -> c_int {
     unsafe {
         DEVICES.init();
         SPACES.init();
+        attributes_tree::ADVICE.init();
         debugfs::ROOT.init();
     }
     debugfs::init();

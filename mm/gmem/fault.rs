@@ -10,6 +10,8 @@
 //! reaches host memory remotely.
 
 use crate::{
+    attributes::Attributes,
+    attributes_tree::Advice,
     block,
     context::Context,
     dmem::Payer,
@@ -92,17 +94,18 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result {
     let memory = device.memory();
     let payer = Payer::of(&mm)?;
     let mut result = Ok(());
+    let part = Part {
+        context,
+        mm: &mm,
+        memory: memory.as_ref(),
+        payer: &payer,
+        advice: Advice::find(&mm),
+        request,
+    };
 
     for block in request.range.blocks() {
         let mut next = block.first();
         while let Some(rest) = PageRange::new(next, block.end()).filter(|rest| !rest.is_empty()) {
-            let part = Part {
-                context,
-                mm: &mm,
-                memory: memory.as_ref(),
-                payer: &payer,
-                request,
-            };
             match part.serve(rest, faulting.batch()?) {
                 Ok(end) => next = end,
                 Err((e, Some(end))) if request.purpose == Purpose::Prefetch && e == EBUSY => {
@@ -142,6 +145,7 @@ pub(crate) struct Part<'a> {
     pub(crate) mm: &'a MmWithUser,
     pub(crate) memory: Option<&'a Arc<Memory>>,
     pub(crate) payer: &'a Payer,
+    pub(crate) advice: Option<Arc<Advice>>,
     pub(crate) request: Request,
 }
 
@@ -203,7 +207,9 @@ impl Part<'_> {
             rest.end_byte() as usize,
         )
         .ok_or(hole)?;
-        let vma_pages = crate::home::pages_of(vma);
+        let (advised, attributes) = self.attributes(rest.first());
+        // What was advised about one page holds for no other one.
+        let vma_pages = crate::home::pages_of(vma).intersect(advised).ok_or(hole)?;
         let piece = rest
             .intersect(vma_pages)
             .filter(|piece| piece.first() == rest.first())
@@ -211,9 +217,11 @@ impl Part<'_> {
         self.check(vma)?;
         let _block = space.lock_block(piece);
 
-        let movable = self
-            .memory
-            .filter(|_| vma_info::is_anonymous(vma) && vma.flags() & vma_info::VM_LOCKED == 0);
+        let movable = self.memory.filter(|_| {
+            vma_info::is_anonymous(vma)
+                && vma.flags() & vma_info::VM_LOCKED == 0
+                && attributes.belongs_to(self.context.device.parts.id)
+        });
         let range = self.choose(piece, vma_pages, vma, movable.is_some())?;
         let mut failed = Ok(());
 
@@ -250,6 +258,16 @@ impl Part<'_> {
             Err(_) => MAX_MOVES,
         };
         self.map(piece, range, watch, &mmap, movable, moves, batch)
+    }
+
+    /// Returns what was advised about a page, and the pages around it for which that is the same.
+    ///
+    /// A prefetch says by itself where the pages go.
+    fn attributes(&self, page: u64) -> (PageRange, Attributes) {
+        match &self.advice {
+            Some(advice) if self.request.purpose != Purpose::Prefetch => advice.at(page),
+            _ => (PageRange::ALL, Attributes::NONE),
+        }
     }
 
     /// Checks that the device may use the VMA as it wants.

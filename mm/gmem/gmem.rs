@@ -13,7 +13,9 @@
 //! - [`fault`], [`move_in`], [`enter`]: a device needs a page; [`home`]: the CPU does; [`evict`]: a
 //!   device is full; [`migrate`]: what these share,
 //! - [`invalidate`]: the CPU page table changes,
-//! - [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host tests include too,
+//! - [`attributes_tree`]: what programs advised about their memory,
+//! - [`attributes`], [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host
+//!   tests include too,
 //! - [`mmu`], [`sys`]: calls of drivers and of the C shim; [`debugfs`]: what there is to see.
 //!
 //! # Locks
@@ -32,7 +34,9 @@
 //!   atomics only ([`chunk`]).
 //! - The lock of a standalone space's addresses is taken before the map lock; the owner holds none
 //!   of the others.
-//! - Lists (devices, spaces, watches) have locks of their own, under which nothing else is taken
+//! - The lock of a process's advice is taken under mmap_lock and the block lock; under it memory is
+//!   allocated, and no lock of GMEM taken.
+//! - Lists (devices, spaces, watches, advice) have locks of their own, under which nothing else is taken
 //!   but the lock of a device's memory pointer.
 //!
 //! # The life of a page
@@ -49,6 +53,8 @@
 //! number under the map lock, and emptied by the callback that changes the number.
 
 mod advise;
+mod attributes;
+mod attributes_tree;
 mod block;
 mod chunk;
 mod context;

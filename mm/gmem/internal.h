@@ -20,6 +20,7 @@ enum gmem_fail_site {
 	GMEM_FAIL_COPY_FROM,
 	GMEM_FAIL_COPY_PEER,
 	GMEM_FAIL_RETRY,
+	GMEM_FAIL_ATTRIBUTES,
 	GMEM_FAIL_SITES,
 };
 
@@ -27,6 +28,9 @@ enum gmem_fail_site {
 extern bool gmem_enabled;
 bool gmem_should_fail(enum gmem_fail_site site);
 int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len);
+bool gmem_has_advice(struct mm_struct *mm);
+void gmem_set_has_advice(struct mm_struct *mm);
+int gmem_pid_of(struct mm_struct *mm);
 bool gmem_has_swapped(struct mm_struct *mm);
 int gmem_populate(struct mm_struct *mm, unsigned long start, unsigned long len);
 bool gmem_dma_direct(struct device *dev);
@@ -76,5 +80,7 @@ void gmem_return_chunks(void);
 int gmem_init(void);
 long gmem_hmadvise(int hnid, unsigned long start, unsigned long len,
 		   int behavior);
+void gmem_advice_forked(struct mm_struct *mm, struct mm_struct *oldmm,
+			unsigned long start, unsigned long end);
 
 #endif /* _MM_GMEM_INTERNAL_H */

@@ -76,6 +76,48 @@ int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len)
 	return do_madvise(mm, start, len, MADV_DONTNEED);
 }
 
+bool gmem_has_advice(struct mm_struct *mm)
+{
+	return mm_flags_test(MMF_GMEM_ADVICE, mm);
+}
+
+void gmem_set_has_advice(struct mm_struct *mm)
+{
+	mm_flags_set(MMF_GMEM_ADVICE, mm);
+}
+
+/* In the initial namespace, as all of debugfs. */
+int gmem_pid_of(struct mm_struct *mm)
+{
+	int pid = 0;
+#ifdef CONFIG_MEMCG
+	struct task_struct *owner;
+
+	rcu_read_lock();
+	owner = rcu_dereference(mm->owner);
+	if (owner)
+		pid = task_tgid_nr(owner);
+	rcu_read_unlock();
+#endif
+	return pid;
+}
+
+/*
+ * Only mappings that the child has are looked at, so those that fork leaves out
+ * or empties lose their advice.
+ */
+void __gmem_fork(struct mm_struct *mm, struct mm_struct *oldmm)
+{
+	struct vm_area_struct *vma;
+	VMA_ITERATOR(vmi, mm, 0);
+
+	for_each_vma(vmi, vma) {
+		if ((vma->vm_flags & VM_PEER_SHARED) &&
+		    !(vma->vm_flags & VM_WIPEONFORK))
+			gmem_advice_forked(mm, oldmm, vma->vm_start, vma->vm_end);
+	}
+}
+
 bool gmem_has_swapped(struct mm_struct *mm)
 {
 	return get_mm_counter_sum(mm, MM_SWAPENTS) > 0;
@@ -164,6 +206,7 @@ static int __init gmem_fail_debugfs(void)
 		[GMEM_FAIL_COPY_FROM]	= "fail_gmem_copy_from",
 		[GMEM_FAIL_COPY_PEER]	= "fail_gmem_copy_peer",
 		[GMEM_FAIL_RETRY]	= "fail_gmem_retry",
+		[GMEM_FAIL_ATTRIBUTES]	= "fail_gmem_attributes",
 	};
 	int i;
 

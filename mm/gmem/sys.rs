@@ -5,7 +5,10 @@
 use kernel::{
     bindings,
     error::to_result,
-    mm::MmWithUser,
+    mm::{
+        Mm,
+        MmWithUser, //
+    },
     prelude::*, //
 };
 
@@ -30,6 +33,8 @@ pub(crate) enum Site {
     CopyPeer,
     /// The check of a page-table read.
     Retry,
+    /// An allocation for attributes.
+    Attributes,
 }
 
 /// Returns whether fault injection wants `site` to fail now.
@@ -40,6 +45,7 @@ pub(crate) fn should_fail(site: Site) -> bool {
         Site::CopyFrom => bindings::gmem_fail_site_GMEM_FAIL_COPY_FROM,
         Site::CopyPeer => bindings::gmem_fail_site_GMEM_FAIL_COPY_PEER,
         Site::Retry => bindings::gmem_fail_site_GMEM_FAIL_RETRY,
+        Site::Attributes => bindings::gmem_fail_site_GMEM_FAIL_ATTRIBUTES,
     };
     // SAFETY: A plain call.
     unsafe { bindings::gmem_should_fail(site) }
@@ -97,6 +103,24 @@ pub(crate) fn populate(mm: &MmWithUser, start: usize, len: usize) -> Result {
 pub(crate) fn has_swapped(mm: &MmWithUser) -> bool {
     // SAFETY: `mm` is alive.
     unsafe { bindings::gmem_has_swapped(mm.as_raw()) }
+}
+
+/// Returns whether the process was said to have advice.
+pub(crate) fn has_advice(mm: &Mm) -> bool {
+    // SAFETY: `mm` is alive.
+    unsafe { bindings::gmem_has_advice(mm.as_raw()) }
+}
+
+/// Says that the process has advice, until it ends.
+pub(crate) fn set_has_advice(mm: &Mm) {
+    // SAFETY: `mm` is alive.
+    unsafe { bindings::gmem_set_has_advice(mm.as_raw()) }
+}
+
+/// Returns the number of the process, 0 when the kernel does not know it.
+pub(crate) fn pid_of(mm: &Mm) -> i32 {
+    // SAFETY: `mm` is alive.
+    unsafe { bindings::gmem_pid_of(mm.as_raw()) }
 }
 
 /// Returns whether a fatal signal waits for the current task.

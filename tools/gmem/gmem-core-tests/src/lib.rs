@@ -15,6 +15,7 @@ macro_rules! core_file {
 
 core_file! {
     "../../../../mm/gmem/entry.rs" entry
+    "../../../../mm/gmem/attributes.rs" attributes
     "../../../../mm/gmem/range.rs" range
     "../../../../mm/gmem/block.rs" block
     "../../../../mm/gmem/lru.rs" lru
@@ -22,6 +23,7 @@ core_file! {
     "../../../../mm/gmem/va.rs" va
 }
 
+mod attributes_test;
 mod block_test;
 mod entry_test;
 mod lru_test;
