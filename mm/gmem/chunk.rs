@@ -87,6 +87,18 @@ impl Chunks {
             .map_or(0, |c| usize::try_from(c.live.load(Acquire)).unwrap_or(0))
     }
 
+    /// Returns whether any of `nr` pages of one chunk is in use.
+    pub(crate) fn is_used(&self, page: usize, nr: usize) -> bool {
+        let Some(chunk) = self.chunks.get(page / PMD_PAGES) else {
+            return false;
+        };
+        let first = page % PMD_PAGES;
+        let words = chunk.map.iter().enumerate();
+        words
+            .into_iter()
+            .any(|(word, map)| map.load(Relaxed) & bits(word, first, nr) != 0)
+    }
+
     /// Finds `nr` free pages in a row that start at a multiple of `nr`, a power of two of at most
     /// 64 pages.
     ///

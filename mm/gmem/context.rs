@@ -67,6 +67,12 @@ impl Context {
             .release(pages.start_byte() as usize, pages.len_bytes() as usize);
     }
 
+    /// Tests and clears whether the device used `pages`. The caller holds the map lock.
+    pub(crate) fn age(&self, pages: PageRange) -> bool {
+        self.pmap
+            .age(pages.start_byte() as usize, pages.len_bytes() as usize)
+    }
+
     /// Starts dropping cached translations of `pages`.
     pub(crate) fn flush_start(&self, pages: PageRange) -> Option<u64> {
         self.pmap

@@ -79,9 +79,11 @@ pub(crate) fn add(device: &Arc<Device>) -> Option<DeviceDir> {
     KBox::pin_init(dir, GFP_KERNEL).ok()
 }
 
-/// The counters of a device, one a line, under their names in `struct gm_dev_stats`.
+/// The counters of a device, one a line, under their names in `struct gm_dev_stats`, and those that
+/// only this file has.
 fn stats(device: &Arc<Device>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let stats = device.stats();
+    let inner = &device.parts.stats;
 
     writeln!(f, "mem_total {}", stats.mem_total)?;
     writeln!(f, "mem_free {}", stats.mem_free)?;
@@ -93,7 +95,10 @@ fn stats(device: &Arc<Device>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "evicted {}", stats.evicted)?;
     writeln!(f, "invalidated {}", stats.invalidated)?;
     writeln!(f, "remote {}", stats.remote)?;
-    writeln!(f, "contexts {}", stats.contexts)
+    writeln!(f, "contexts {}", stats.contexts)?;
+    writeln!(f, "demand_faults {}", inner.demands.get())?;
+    writeln!(f, "evict_wait {}", inner.waits.get())?;
+    writeln!(f, "evict_direct {}", inner.direct.get())
 }
 
 /// The mirror address spaces, one a line.

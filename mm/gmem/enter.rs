@@ -23,7 +23,8 @@ use crate::{
     },
     space::Watch,
     sys,
-    table::Enter, //
+    table::Enter,
+    units::Spot, //
 };
 use kernel::{
     bindings,
@@ -101,8 +102,9 @@ impl Part<'_> {
         if !self.enter(range, watch, seq, batch)? {
             return Ok(Try::Collision);
         }
-        if let (Some(memory), Some(pfn)) = (self.memory, first_local(self.memory, batch)) {
-            memory.touch(pfn);
+        if let Some(memory) = self.memory {
+            let space = self.context.space.key();
+            memory.touch(batch.maps.iter().filter_map(|run| local_run(run, space)));
         }
         Ok(if remote {
             Try::Remote(piece.end())
@@ -255,14 +257,15 @@ pub(crate) fn all_local(
     })
 }
 
-/// Returns the first page of the block that is in the memory, as its number there.
-fn first_local(memory: Option<&Arc<Memory>>, batch: &Batch) -> Option<usize> {
-    let run = batch
-        .maps
-        .iter()
-        .find(|run| run.flags & bindings::GM_MAP_LOCAL != 0)?;
+/// Returns the first page of a run in device memory, the number of pages, and where they are.
+fn local_run(run: &sys::MapRun, space: usize) -> Option<(usize, usize, Spot)> {
+    let page = run.va >> PAGE_SHIFT;
 
-    memory.map(|_| (run.addr >> PAGE_SHIFT) as usize)
+    (run.flags & bindings::GM_MAP_LOCAL != 0).then_some((
+        (run.addr >> PAGE_SHIFT) as usize,
+        run.nr_pages as usize,
+        Spot { space, page },
+    ))
 }
 
 fn is_huge(run: &sys::MapRun) -> bool {

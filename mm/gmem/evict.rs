@@ -2,19 +2,31 @@
 
 //! Eviction: device memory goes home to make room, whoever owns it.
 //!
+//! The policy says which unit; the devices say whether they used it since.
+//!
 //! It works on page frames, so that no process's mmap_lock is needed. It may run with the
 //! mmap_lock and a block lock of the process that wants the room held, which is why everything
 //! here only tries to lock.
 
 use crate::{
-    dmem::Payer,
+    dmem::{
+        Limit,
+        Payer, //
+    },
     home,
+    hunt::{
+        self,
+        Hunt,
+        Victim, //
+    },
     memory::{
         Memory,
         Run, //
     },
-    sys, //
+    sys,
+    units::Spot, //
 };
+use core::ops::Range;
 use kernel::{
     mm::device::{
         folio::LockedFolio,
@@ -34,56 +46,110 @@ use kernel::{
     }, //
 };
 
-/// How many chunks one caller tries to empty before it does without.
+/// How many units one caller tries to evict before it does without.
 const MAX_VICTIMS: usize = 64;
 
 /// How often [`everything`] goes over the memory before it gives up, 1 ms apart.
 const MAX_PASSES: usize = 10_000;
 
-/// Takes `nr` pages of device memory for `payer`, evicting the oldest chunks when there is no room,
-/// or the oldest of those that a limit counts when that is in the way.
+/// Takes `nr` pages of device memory for what is at `spot`, for which `payer` pays, waiting for the
+/// worker or evicting when there is no room; or when a limit is in the way, evicting what counts
+/// against it. Says in `waited` if it had to.
 ///
 /// # Errors
 ///
 /// `ENOSPC` when nothing can be evicted, `ENOMEM` when the host has no room.
-pub(crate) fn take(memory: &Arc<Memory>, payer: &Payer, nr: usize) -> Result<Run> {
-    let mut result = memory.take(payer, nr);
-    let victims = MAX_VICTIMS.min(memory.nr_chunks());
+pub(crate) fn take(
+    memory: &Arc<Memory>,
+    payer: &Payer,
+    nr: usize,
+    spot: Spot,
+    waited: &mut bool,
+) -> Result<Run> {
+    let mut hunt = Hunt::new(nr, Some(payer));
 
-    for _ in 0..victims {
-        let refusal = match result {
-            Ok(run) => return Ok(run),
+    for _ in 0..MAX_VICTIMS {
+        let refusal = match memory.take(payer, nr, spot) {
+            Ok(run) => {
+                memory.worker.asked(memory, nr, true);
+                return Ok(run);
+            }
             Err(refusal) if refusal.error != ENOSPC => return Err(refusal.error),
             Err(refusal) => refusal,
         };
-        let Some(page) = memory.victim(refusal.limit.as_ref(), payer) else {
-            return Err(ENOSPC);
+        *waited = true;
+        let evicted = match &refusal.limit {
+            Some(limit) => chunk_of(memory, limit)?,
+            None => {
+                memory.worker.asked(memory, nr, false);
+                if memory.worker.wait() {
+                    continue;
+                }
+                one(memory, &mut hunt)?
+            }
         };
-        let evicted = chunk(memory, page);
-        if let Ok(pages) = evicted {
-            memory.parts().stats.evicted.add(pages << PAGE_SHIFT);
-            sys::count(sys::Event::Evict, pages);
+        memory.parts().stats.direct.add(evicted << PAGE_SHIFT);
+        if evicted >= nr {
+            // If it does not fit now, what left was in pieces, or in somebody else's chunk.
+            hunt.want_chunk();
         }
-        let _ = evicted.or_else(|e| if e == ENOMEM { Err(e) } else { Ok(0) })?;
-        result = memory.take(payer, nr);
     }
-    result.map_err(|refusal| refusal.error)
+    memory
+        .take(payer, nr, spot)
+        .map_err(|refusal| refusal.error)
 }
 
-/// Evicts what it can of the chunk that begins at `page`; returns how many pages left.
+/// Evicts what is worth least; returns how many pages left.
+///
+/// # Errors
+///
+/// `ENOSPC` when there is nothing that may leave, `ENOMEM` when the host has no room.
+pub(crate) fn one(memory: &Memory, hunt: &mut Hunt<'_>) -> Result<usize> {
+    let Victim { first, nr, spot } = hunt.next(memory).ok_or(ENOSPC)?;
+
+    evicted(memory, pages(memory, first, nr, spot))
+}
+
+/// Evicts a chunk that counts against a limit; returns how many pages left.
+///
+/// # Errors
+///
+/// As [`one`].
+fn chunk_of(memory: &Memory, limit: &Limit) -> Result<usize> {
+    let first = hunt::next_of(memory, limit).ok_or(ENOSPC)?;
+
+    evicted(memory, pages(memory, first, PMD_PAGES, Spot::default()))
+}
+
+/// Counts what left.
+fn evicted(memory: &Memory, result: Result<usize>) -> Result<usize> {
+    match result {
+        Ok(pages) => {
+            memory.parts().stats.evicted.add(pages << PAGE_SHIFT);
+            sys::count(sys::Event::Evict, pages);
+            Ok(pages)
+        }
+        Err(e) if e == ENOMEM => Err(e),
+        // In use for a moment, or the device would not give it: another one will do.
+        Err(_) => Ok(0),
+    }
+}
+
+/// Evicts what it can of `nr` pages from `first` on, the first of which was last seen at `spot`;
+/// returns how many pages left.
 ///
 /// # Errors
 ///
 /// `ENOMEM` when the host has no room, `EIO` when the device would not give the bytes, `EAGAIN`
 /// when all pages are in use.
-fn chunk(memory: &Memory, page: usize) -> Result<usize> {
-    let mut arrays = Arrays::new(PMD_PAGES)?;
-    let mut result = move_out(memory, page, &mut arrays);
+fn pages(memory: &Memory, first: usize, nr: usize, spot: Spot) -> Result<usize> {
+    let mut arrays = Arrays::new(nr)?;
+    let mut result = move_out(memory, first..first + nr, spot, &mut arrays);
 
     if let Ok(Moved::TooLarge) = result {
         // No huge host page: take the device page apart and move the pieces.
-        split_device_folio(&memory.map, page)?;
-        result = move_out(memory, page, &mut arrays);
+        split_device_folio(&memory.map, first)?;
+        result = move_out(memory, first..first + nr, spot, &mut arrays);
     }
     let result = match result {
         Ok(Moved::Pages(pages)) => Ok(pages),
@@ -92,7 +158,7 @@ fn chunk(memory: &Memory, page: usize) -> Result<usize> {
     };
     sys::trace_evict(
         memory.parts().id,
-        page,
+        first,
         result.unwrap_or(0),
         &result.map(|_| ()),
     );
@@ -102,17 +168,25 @@ fn chunk(memory: &Memory, page: usize) -> Result<usize> {
 enum Moved {
     /// So many pages left.
     Pages(usize),
-    /// The chunk is one huge page, and there is no huge host page.
+    /// It is one huge page, and there is no huge host page.
     TooLarge,
 }
 
-fn move_out(memory: &Memory, page: usize, arrays: &mut Arrays) -> Result<Moved> {
-    let mut m = Migration::from_pagemap(&memory.map, page..page + PMD_PAGES, arrays)?;
+fn move_out(
+    memory: &Memory,
+    pages: Range<usize>,
+    spot: Spot,
+    arrays: &mut Arrays,
+) -> Result<Moved> {
+    let mut m = Migration::from_pagemap(&memory.map, pages, arrays)?;
     if m.is_empty() {
         return Ok(Moved::Pages(0));
     }
     let huge = m.is_huge(0);
-    let out = home::bring(&mut m, false, 0, |order, _| LockedFolio::alloc_evict(order))?;
+    let addr = (spot.page as usize) << PAGE_SHIFT;
+    let out = home::bring(&mut m, false, addr, |order, _| {
+        LockedFolio::alloc_evict(order)
+    })?;
 
     if out.moved > 0 {
         Ok(Moved::Pages(out.moved))
@@ -139,6 +213,7 @@ fn move_out(memory: &Memory, page: usize, arrays: &mut Arrays) -> Result<Moved> 
 pub(crate) fn everything(memory: &Memory) -> Result {
     let mut last = EBUSY;
 
+    memory.worker.close();
     for _ in 0..MAX_PASSES {
         if memory.used() == 0 {
             return Ok(());
@@ -148,7 +223,7 @@ pub(crate) fn everything(memory: &Memory) -> Result {
             if memory.chunk_used(page) == 0 {
                 continue;
             }
-            match chunk(memory, page) {
+            match pages(memory, page, PMD_PAGES, Spot::default()) {
                 Ok(_) => last = EBUSY,
                 Err(e) if e == EAGAIN => last = EBUSY,
                 Err(e) => last = e,
@@ -158,5 +233,6 @@ pub(crate) fn everything(memory: &Memory) -> Result {
             fsleep(Delta::from_millis(1));
         }
     }
+    memory.worker.open();
     Err(last)
 }

@@ -36,11 +36,13 @@ use kernel::{
     bindings,
     mm::{
         device::{
+            folio::LockedFolio,
             hmm,
             vma as vma_info, //
         },
         virt::VmaRef,
-        MmWithUser, //
+        MmWithUser,
+        MmapReadGuard, //
     },
     prelude::*,
     sync::Arc, //
@@ -125,7 +127,14 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result {
 
     let access = if request.write { 3 } else { 1 };
     sys::count(sys::Event::Fault, 1);
-    device.parts.stats.faults.add(1);
+    let stats = &device.parts.stats;
+    stats.faults.add(1);
+    if request.purpose != Purpose::Prefetch {
+        stats.demands.add(1);
+        if core::mem::take(&mut faulting.batch()?.waited) {
+            stats.waits.add(1);
+        }
+    }
     sys::trace_fault(
         device.parts.id,
         request.range.start_byte() as usize,
@@ -222,7 +231,7 @@ impl Part<'_> {
                 && vma.flags() & vma_info::VM_LOCKED == 0
                 && attributes.belongs_to(self.context.device.parts.id)
         });
-        let range = self.choose(piece, vma_pages, vma, movable.is_some())?;
+        let mut range = self.choose(piece, vma_pages, vma, movable.is_some())?;
         let mut failed = Ok(());
 
         if let Some(memory) = movable {
@@ -241,21 +250,38 @@ impl Part<'_> {
                 return Ok(Try::Collision);
             }
             if moves < MAX_MOVES && !all_local(memory, piece, range, pfns) {
-                let job = move_in::Job {
-                    memory,
-                    payer: self.payer,
-                    vma,
-                    range,
-                    exclusive_only: self.request.write,
-                };
-                failed = move_in::to_device(&job, batch);
+                failed = self.move_in(memory, vma, range, batch);
+                // No room for a block: the page that is needed now may find some.
+                let tight = matches!(failed, Err(e) if e == ENOMEM || e == ENOSPC);
+                let one = PageRange::page(piece.first()).filter(|one| *one != range);
+                if let (true, Some(one)) = (tight && self.request.purpose != Purpose::Prefetch, one)
+                {
+                    if self.move_in(memory, vma, one, batch).is_ok() {
+                        range = one;
+                        failed = Ok(());
+                    }
+                }
             }
         }
         let moves = match failed {
             Ok(()) => moves,
+            // A program has to supply what is missing, which it will not do for a device.
+            Err(e) if e == EAGAIN && vma.flags() & vma_info::VM_UFFD_MISSING != 0 => moves,
+            // Not filled; perhaps somebody else did.
+            Err(e) if e == EAGAIN && moves + 1 < MAX_MOVES => return Ok(Try::Movable),
+            Err(e) if e == EAGAIN && !self.is_filled(piece, range, watch, &mmap, batch)? => {
+                return Err(ENOMEM);
+            }
+            Err(e) if e == EAGAIN => moves,
             Err(e) if self.request.purpose == Purpose::Prefetch || e == EIO => return Err(e),
-            // Where there is no room, a device that waits is served remotely.
-            Err(_) => MAX_MOVES,
+            // Where there is no room, a device that waits is served remotely. What is nowhere yet
+            // is not brought to a host that has no memory: that would end with an OOM kill.
+            Err(_) => {
+                if !self.is_filled(piece, range, watch, &mmap, batch)? {
+                    drop(LockedFolio::alloc_evict(0)?);
+                }
+                MAX_MOVES
+            }
         };
         self.map(piece, range, watch, &mmap, movable, moves, batch)
     }
@@ -268,6 +294,41 @@ impl Part<'_> {
             Some(advice) if self.request.purpose != Purpose::Prefetch => advice.at(page),
             _ => (PageRange::ALL, Attributes::NONE),
         }
+    }
+
+    fn move_in(
+        &self,
+        memory: &Arc<Memory>,
+        vma: &VmaRef,
+        range: PageRange,
+        batch: &mut Batch,
+    ) -> Result {
+        let job = move_in::Job {
+            memory,
+            payer: self.payer,
+            vma,
+            range,
+            exclusive_only: self.request.write,
+            space: self.context.space.key(),
+        };
+        move_in::to_device(&job, batch)
+    }
+
+    /// Returns whether all pages of `piece` are in some memory.
+    fn is_filled(
+        &self,
+        piece: PageRange,
+        range: PageRange,
+        watch: &Watch,
+        mmap: &MmapReadGuard<'_>,
+        batch: &mut Batch,
+    ) -> Result<bool> {
+        let piece = piece.intersect(range).ok_or(EFAULT)?;
+        let pfns = peek(piece, batch)?;
+        let start = piece.start_byte() as usize;
+        let read = hmm::read(mmap, watch, watch.read_begin(), start, pfns, Some(owner()));
+
+        Ok(read.is_ok() && pfns.iter().all(|pfn| pfn.pfn().is_some()))
     }
 
     /// Checks that the device may use the VMA as it wants.

@@ -10,8 +10,9 @@
 //! - [`space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
 //!   of no process, [`va`]: their addresses,
 //! - [`table`]: the logical page table, a directory of what devices map,
-//! - [`fault`], [`move_in`], [`enter`]: a device needs a page; [`home`]: the CPU does; [`evict`]: a
-//!   device is full; [`migrate`]: what these share,
+//! - [`fault`], [`move_in`], [`enter`]: a device needs a page; [`home`]: the CPU does; [`evict`],
+//!   [`units`], [`hunt`], [`age`], [`worker`]: a device is full; [`migrate`], [`counts`]: what
+//!   these share,
 //! - [`invalidate`]: the CPU page table changes,
 //! - [`attributes_tree`]: what programs advised about their memory,
 //! - [`attributes`], [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host
@@ -53,11 +54,13 @@
 //! number under the map lock, and emptied by the callback that changes the number.
 
 mod advise;
+mod age;
 mod attributes;
 mod attributes_tree;
 mod block;
 mod chunk;
 mod context;
+mod counts;
 mod debugfs;
 mod device;
 mod dmem;
@@ -67,7 +70,9 @@ mod evict;
 mod exports;
 mod fault;
 mod home;
+mod hunt;
 mod invalidate;
+#[allow(dead_code, reason = "the simulator uses the rest")]
 mod lru;
 mod memory;
 mod migrate;
@@ -81,7 +86,9 @@ mod standalone;
 mod stats;
 mod sys;
 mod table;
+mod units;
 mod va;
+mod worker;
 
 /// Prefix of messages.
 const __LOG_PREFIX: &[u8] = b"gmem\0";

@@ -64,7 +64,6 @@ impl Lru {
     }
 
     /// The number used longest ago.
-    #[cfg_attr(not(test), expect(dead_code, reason = "victims are searched for"))]
     pub(crate) const fn oldest(&self) -> Option<u32> {
         self.oldest
     }

@@ -3,9 +3,8 @@
 //! The memory of one device: its pages, and who gets them.
 //!
 //! The buddy allocator hands out chunks of 2 MiB. Within a chunk pages are handed out singly, in
-//! runs of up to 64, or all at once; [`Chunks`] knows which are in use. Chunks are kept in the
-//! order in which a device last asked for one of their pages, so that the front of the list is
-//! what to evict first.
+//! runs of up to 16, or all at once; [`Chunks`] knows which are in use, and [`Units`] what to evict
+//! first.
 
 use crate::{
     chunk::Chunks,
@@ -22,11 +21,19 @@ use crate::{
         Region, //
     },
     home,
-    lru::{
-        Link,
-        Lru, //
+    policy::{
+        unit::SLOT_PAGES,
+        Search,
+        Seen,
+        Unit,
+        Verdict, //
     },
-    sys, //
+    sys,
+    units::{
+        Spot,
+        Units, //
+    },
+    worker::Worker, //
 };
 use kernel::{
     gpu::buddy::{
@@ -49,6 +56,7 @@ use kernel::{
         PMD_PAGES, //
     },
     new_mutex,
+    new_work,
     page::PAGE_SHIFT,
     prelude::*,
     ptr::Alignment,
@@ -57,7 +65,8 @@ use kernel::{
     sync::{
         Arc,
         Mutex, //
-    }, //
+    },
+    workqueue::Work, //
 };
 
 /// Says of device pages that GMEM manages them, on whichever device.
@@ -93,10 +102,13 @@ struct Owned {
 /// Which chunks are ours, and in which order they were used.
 struct Alloc {
     owned: KVVec<Option<Owned>>,
-    links: KVVec<Link>,
-    used: Lru,
-    /// The chunk that single pages come from.
-    open: Option<usize>,
+    /// The number of chunks that are ours.
+    held: usize,
+    units: Units,
+    /// The chunk that single pages come from, or where to begin to look for one.
+    open: usize,
+    /// Where to look next for a chunk that counts against a limit.
+    hand: usize,
 }
 
 /// Pages that were taken for a migration and are not folios yet.
@@ -119,6 +131,10 @@ pub(crate) struct Memory {
     #[pin]
     alloc: Mutex<Alloc>,
     region: Region,
+    #[pin]
+    pub(crate) worker: Worker,
+    #[pin]
+    pub(crate) work: Work<Self>,
 }
 
 impl Memory {
@@ -140,22 +156,24 @@ impl Memory {
         let chunks = Chunks::new(nr)?;
         let region = Region::new(name, size)?;
         let mut owned = KVVec::with_capacity(nr, GFP_KERNEL)?;
-        let mut links = KVVec::with_capacity(nr, GFP_KERNEL)?;
         for _ in 0..nr {
             owned.push(None, GFP_KERNEL)?;
-            links.push(Link::default(), GFP_KERNEL)?;
         }
+        let units = Units::new(nr)?;
         Arc::pin_init(
             try_pin_init!(Self {
                 map <- Pagemap::new(c"gmem", size >> PAGE_SHIFT, owner(), Frames { parts, chunks }),
                 buddy,
                 alloc <- new_mutex!(Alloc {
                     owned,
-                    links,
-                    used: Lru::new(),
-                    open: None,
+                    held: 0,
+                    units,
+                    open: 0,
+                    hand: 0,
                 }, "gmem_device_memory"),
                 region,
+                worker <- Worker::new(),
+                work <- new_work!("gmem_evict"),
             }),
             GFP_KERNEL,
         )
@@ -185,12 +203,17 @@ impl Memory {
         self.chunks().live(page / PMD_PAGES)
     }
 
-    /// Takes `nr` pages in a row, aligned to their number: 512 or a power of two up to 64.
+    /// Takes `nr` pages in a row, aligned to their number: 512 or a power of two up to 16.
     ///
     /// # Errors
     ///
     /// `ENOSPC` when there are none, or a limit of `payer` is in the way; `ENOMEM`.
-    pub(crate) fn take(self: &Arc<Self>, payer: &Payer, nr: usize) -> Result<Run, Refusal> {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        payer: &Payer,
+        nr: usize,
+        spot: Spot,
+    ) -> Result<Run, Refusal> {
         if sys::should_fail(sys::Site::Alloc) {
             return Err(ENOSPC.into());
         }
@@ -198,23 +221,30 @@ impl Memory {
         self.drain(&mut alloc);
         if nr < PMD_PAGES {
             if let Some((chunk, first)) = self.find(&mut alloc, payer, nr) {
-                return Ok(self.taken(&mut alloc, chunk, first, nr));
+                return Ok(self.taken(&mut alloc, chunk, first, nr, spot));
             }
         }
         let chunk = self.grow(&mut alloc, payer)?;
         if nr < PMD_PAGES {
-            alloc.open = Some(chunk);
+            alloc.open = chunk;
         }
-        Ok(self.taken(&mut alloc, chunk, 0, nr))
+        Ok(self.taken(&mut alloc, chunk, 0, nr, spot))
     }
 
-    fn taken(self: &Arc<Self>, alloc: &mut Alloc, chunk: usize, first: usize, nr: usize) -> Run {
+    fn taken(
+        self: &Arc<Self>,
+        alloc: &mut Alloc,
+        chunk: usize,
+        first: usize,
+        nr: usize,
+        spot: Spot,
+    ) -> Run {
+        let page = chunk * PMD_PAGES + first;
         self.chunks().take(chunk, first, nr);
-        let Alloc { used, links, .. } = alloc;
-        used.move_to_back(links, chunk as u32);
+        alloc.units.taken(page, nr, spot);
         Run {
             memory: self.clone(),
-            first: chunk * PMD_PAGES + first,
+            first: page,
             nr,
             taken: 0,
         }
@@ -226,45 +256,31 @@ impl Memory {
     }
 
     fn drain(&self, alloc: &mut Alloc) {
-        let Alloc {
-            owned,
-            links,
-            used,
-            open,
-        } = alloc;
         self.chunks().drain(|chunk| {
-            if let Some(owned) = owned.get_mut(chunk) {
-                *owned = None;
+            if let Some(owned) = alloc.owned.get_mut(chunk).and_then(Option::take) {
+                alloc.held -= 1;
+                drop(owned);
             }
-            used.remove(links, chunk as u32);
-            if *open == Some(chunk) {
-                *open = None;
-            }
+            alloc.units.forget(chunk);
         });
     }
 
     /// Finds room for a few pages in a chunk that is in use already, and that `payer` pays for.
     fn find(&self, alloc: &mut Alloc, payer: &Payer, nr: usize) -> Option<(usize, usize)> {
         let chunks = self.chunks();
-        let Alloc {
-            owned,
-            links,
-            used,
-            open,
-        } = alloc;
-        let fits = |chunk: usize| {
-            let paid = owned.get(chunk)?.as_ref()?.charge.is_of(payer);
+        let nr_chunks = chunks.len().max(1);
+        let (chunk, first) = (0..nr_chunks).find_map(|i| {
+            let chunk = (alloc.open + i) % nr_chunks;
+            let paid = alloc.owned.get(chunk)?.as_ref()?.charge.is_of(payer);
             if !paid || chunks.live(chunk) + nr > PMD_PAGES {
                 return None;
             }
             Some((chunk, chunks.find(chunk, nr)?))
-        };
-        if let Some(found) = open.and_then(fits) {
-            return Some(found);
-        }
-        let found = used.iter(links).find_map(|chunk| fits(chunk as usize));
-        *open = found.map(|(chunk, _)| chunk);
-        found
+        })?;
+        // What is left of a chunk that was taken whole.
+        alloc.units.split(chunk);
+        alloc.open = chunk;
+        Some((chunk, first))
     }
 
     /// Gets one more chunk.
@@ -281,55 +297,98 @@ impl Memory {
         )?;
         let offset = block.iter().next().ok_or(ENOSPC)?.offset();
         let chunk = usize::try_from(offset).map_err(Error::from)? / SZ_2M;
-        let Alloc {
-            owned, links, used, ..
-        } = alloc;
-        *owned.get_mut(chunk).ok_or(ENOSPC)? = Some(Owned {
+        *alloc.owned.get_mut(chunk).ok_or(ENOSPC)? = Some(Owned {
             _block: block,
             charge,
         });
-        used.push_back(links, chunk as u32);
+        alloc.held += 1;
         Ok(chunk)
     }
 
-    /// Notes that a device asks for a page of the chunk that `page` is in.
-    pub(crate) fn touch(&self, page: usize) {
+    /// Returns the number of free pages, or with `whole` of those in chunks that are all free.
+    pub(crate) fn free(&self, whole: bool) -> usize {
+        if !whole {
+            return self.pages().saturating_sub(self.used());
+        }
         let mut alloc = self.alloc.lock();
-        let Alloc { used, links, .. } = &mut *alloc;
-        used.move_to_back(links, (page / PMD_PAGES) as u32);
+        self.drain(&mut alloc);
+        (self.nr_chunks() - alloc.held) * PMD_PAGES
     }
 
-    /// Returns the first page of the chunk that was not asked for the longest, of those that may be
-    /// taken from who pays for them, and moves it to the end, so that the next caller gets the next
-    /// one.
-    ///
-    /// With a limit, of those that count against it. Without, what `dmem.min` guarantees to others
-    /// is left alone; when there is nothing else `payer` evicts its own.
-    pub(crate) fn victim(&self, limit: Option<&Limit>, payer: &Payer) -> Option<usize> {
-        let mut alloc = self.alloc.lock();
-        let Alloc {
-            owned, links, used, ..
-        } = &mut *alloc;
-        let oldest = |may: &mut dyn FnMut(&Charge) -> bool| {
-            used.iter(links).find(|chunk| {
-                let owned = owned.get(*chunk as usize).and_then(Option::as_ref);
-                owned.is_some_and(|owned| may(&owned.charge))
-            })
-        };
-        let mut low = Low::Respected;
-        let mut found = oldest(&mut |charge| charge.may_evict(limit, &mut low));
-        if found.is_none() && low == Low::Hit {
-            found = oldest(&mut |charge| charge.may_evict(limit, &mut Low::Ignored));
-        }
-        if found.is_none() && limit.is_none() {
-            found = oldest(&mut |charge| charge.is_of(payer));
-        }
-        let chunk = found?;
-        used.move_to_back(links, chunk);
-        Some(chunk as usize * PMD_PAGES)
+    /// Returns whether what is in the chunk of `page` may leave to make room for `payer`: what
+    /// `dmem.min` guarantees to others is left alone, and what `dmem.low` does according to `low`.
+    pub(crate) fn may_leave(&self, page: usize, payer: Option<&Payer>, low: &mut Low) -> bool {
+        let alloc = self.alloc.lock();
+        let owned = alloc.owned.get(page / PMD_PAGES).and_then(Option::as_ref);
+
+        owned.is_some_and(|owned| match payer {
+            Some(payer) => owned.charge.is_of(payer),
+            None => owned.charge.may_evict(None, low),
+        })
     }
 
-    /// Returns the first pages of all chunks, in any order, as a list of chunk numbers.
+    /// Returns the first page of the next chunk that counts against a limit, going round.
+    pub(crate) fn next_of(&self, limit: &Limit, low: &mut Low) -> Option<usize> {
+        let mut alloc = self.alloc.lock();
+        let nr = self.nr_chunks().max(1);
+        let chunk = (1..=nr).map(|i| (alloc.hand + i) % nr).find(|chunk| {
+            let owned = alloc.owned.get(*chunk).and_then(Option::as_ref);
+            owned.is_some_and(|owned| owned.charge.may_evict(Some(limit), low))
+        })?;
+        alloc.hand = chunk;
+        Some(chunk * PMD_PAGES)
+    }
+
+    /// Returns the units of the chunk at `page`, and where they were mapped last.
+    pub(crate) fn units_of(&self, page: usize) -> impl Iterator<Item = (Unit, Spot)> + use<'_> {
+        let chunk = page / PMD_PAGES;
+        let mut next = Some(chunk * PMD_PAGES);
+        core::iter::from_fn(move || {
+            let (unit, spot) = self.alloc.lock().units.at(next?);
+            let end = unit.first_page() + unit.pages();
+            next = Some(end).filter(|end| end / PMD_PAGES == chunk);
+            Some((unit, spot))
+        })
+    }
+
+    /// Returns whether any of `nr` pages of one chunk is in use.
+    pub(crate) fn is_used(&self, page: usize, nr: usize) -> bool {
+        self.chunks().is_used(page, nr)
+    }
+
+    /// Notes that a device maps pages of the memory: for each run its first page, their number, and
+    /// where.
+    pub(crate) fn touch(&self, runs: impl Iterator<Item = (usize, usize, Spot)>) {
+        let mut alloc = self.alloc.lock();
+        for (first, nr, spot) in runs {
+            let mut i = 0;
+            while i < nr {
+                let page = first + i;
+                alloc.units.touch(page, spot.after(i));
+                i += SLOT_PAGES - page % SLOT_PAGES;
+            }
+        }
+    }
+
+    /// Returns the unit to ask the devices about next, and where it was mapped last.
+    pub(crate) fn candidate(&self, search: &mut Search) -> Option<(Unit, Spot)> {
+        let mut alloc = self.alloc.lock();
+        let unit = alloc.units.candidate(search)?;
+
+        Some((unit, alloc.units.spot(unit)))
+    }
+
+    /// Decides about it.
+    pub(crate) fn decide(&self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict {
+        self.alloc.lock().units.decide(search, unit, seen)
+    }
+
+    /// Notes that the huge folio at `page` was taken apart.
+    pub(crate) fn split(&self, page: usize) {
+        self.alloc.lock().units.split(page / PMD_PAGES);
+    }
+
+    /// Returns the number of chunks.
     pub(crate) fn nr_chunks(&self) -> usize {
         self.chunks().len()
     }

@@ -37,6 +37,8 @@ pub(crate) struct Batch {
     pub(crate) pfns: KVec<PagePfn>,
     pub(crate) maps: KVec<MapRun>,
     pub(crate) runs: Runs,
+    /// There was no free device memory at once.
+    pub(crate) waited: bool,
 }
 
 impl Batch {
@@ -52,6 +54,7 @@ impl Batch {
                 pfns: KVec::from_elem(PagePfn::PEEK, PMD_PAGES, GFP_KERNEL)?,
                 maps: KVec::with_capacity(PMD_PAGES, GFP_KERNEL)?,
                 runs: Runs::new(PMD_PAGES)?,
+                waited: false,
             },
             GFP_KERNEL,
         )?)

@@ -218,6 +218,17 @@ impl Pmap {
         }
     }
 
+    /// Tests and clears the accessed bits of a range, in bytes. The caller holds the map lock.
+    ///
+    /// A device without such bits is taken not to use what it maps.
+    pub(crate) fn age(&self, va: usize, len: usize) -> bool {
+        match self.ops().pmap_age {
+            // SAFETY: By the type invariants.
+            Some(f) => unsafe { f(self.handle, va as u64, len as u64) > 0 },
+            None => false,
+        }
+    }
+
     /// Starts dropping cached translations of a range; [`Self::flush_wait`] finishes.
     ///
     /// Returns the cookie, or [`None`] when the device only has a flush that waits, which is then

@@ -3,6 +3,7 @@
 //! Moving pages to a device.
 
 use crate::{
+    counts::Counts,
     dmem::Payer,
     evict,
     memory::{
@@ -15,12 +16,12 @@ use crate::{
         for_each_piece,
         memory_of,
         Batch,
-        Piece,
         Runs,
         PAGE, //
     },
     range::PageRange,
-    sys, //
+    sys,
+    units::Spot, //
 };
 use kernel::{
     mm::{
@@ -53,6 +54,19 @@ pub(crate) struct Job<'a> {
     /// Leave pages alone that the CPU may not write: the caller wants to write, and would only
     /// have to bring them back to break COW.
     pub(crate) exclusive_only: bool,
+    /// The key of the address space.
+    pub(crate) space: usize,
+}
+
+impl Job<'_> {
+    /// Returns where page `index` of the range is.
+    fn spot(&self, index: usize) -> Spot {
+        let range = Spot {
+            space: self.space,
+            page: self.range.first(),
+        };
+        range.after(index)
+    }
 }
 
 /// Device memory for a range, taken before any page is touched.
@@ -67,10 +81,11 @@ impl Destination {
     /// # Errors
     ///
     /// `ENOSPC` or `ENOMEM` when there is no room for a single page.
-    fn take(memory: &Arc<Memory>, payer: &Payer, pages: usize) -> Result<Self> {
+    fn take(job: &Job<'_>, pages: usize, waited: &mut bool) -> Result<Self> {
+        let memory = job.memory;
         let mut runs = KVec::new();
         if pages == PMD_PAGES {
-            if let Ok(run) = evict::take(memory, payer, PMD_PAGES) {
+            if let Ok(run) = evict::take(memory, job.payer, PMD_PAGES, job.spot(0), waited) {
                 runs.push(run, GFP_KERNEL)?;
                 return Ok(Self {
                     runs,
@@ -81,7 +96,7 @@ impl Destination {
         let step = if pages == 1 { 1 } else { RUN_PAGES };
         let mut covered = 0;
         while covered < pages {
-            match evict::take(memory, payer, step) {
+            match evict::take(memory, job.payer, step, job.spot(covered), waited) {
                 Ok(run) => runs.push(run, GFP_KERNEL)?,
                 Err(_) if covered > 0 => break,
                 Err(e) => return Err(e),
@@ -89,6 +104,10 @@ impl Destination {
             covered += step;
         }
         Ok(Self { runs, step })
+    }
+
+    fn pages(&self) -> usize {
+        self.runs.iter().map(Run::len).sum()
     }
 
     fn whole(&mut self) -> Option<&mut Run> {
@@ -106,10 +125,11 @@ impl Destination {
 /// # Errors
 ///
 /// `ENOSPC` when the device has no room, `ENOMEM` when the host has none, `EIO` when a copy failed;
+/// `EAGAIN` when the core would not fill a hole: somebody else did, or its memory cgroup is full;
 /// `EINVAL` for a VMA whose pages cannot move.
 pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result {
     let pages = job.range.count() as usize;
-    let mut dst = Destination::take(job.memory, job.payer, pages)?;
+    let mut dst = Destination::take(job, pages, &mut batch.waited)?;
     let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
     let select = Select {
         host: true,
@@ -121,10 +141,19 @@ pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result {
         return Ok(());
     }
     let apart = !place(job, &mut m, &mut dst);
+    // The core fills a huge hole as a whole, and does not look whether all pages have a place.
+    if apart && m.is_huge(0) && m.source(0) == Source::Hole && dst.pages() < pages {
+        (0..pages).for_each(|index| drop(m.take_dst(index)));
+        return Err(ENOSPC);
+    }
     let result = copy(job, &mut m, apart, &mut batch.runs);
-    let counts = Counts::of(job, &mut m, apart);
+    let counts = Counts::of(&mut m, apart);
     m.commit();
-    counts.report(job, &m);
+    let addr = job.range.start_byte() as usize;
+    let (_, unfilled) = counts.report(job.memory, addr, &m);
+    if result.is_ok() && unfilled > 0 {
+        return Err(EAGAIN);
+    }
     result
 }
 
@@ -224,9 +253,7 @@ fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> R
                     other: (page as u64) << PAGE_SHIFT,
                     len: piece.len(),
                 };
-                copy_peer(&mmu, &src.parts().mmu, &run)?;
-                src.parts().stats.from_dev.add(piece.len() as usize);
-                Ok(())
+                copy_peer(&mmu, &src.parts().mmu, &run)
             });
         if done.is_err() {
             result = Err(EIO);
@@ -234,81 +261,6 @@ fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> R
         }
     });
     result
-}
-
-/// Pages on their way, counted before the sources are gone and reported when they moved.
-struct Counts {
-    holes: PieceSet,
-    host: PieceSet,
-    peer: PieceSet,
-}
-
-/// One bit a page of the block.
-#[derive(Default)]
-struct PieceSet {
-    bits: [u64; PMD_PAGES / 64],
-    step: usize,
-}
-
-impl PieceSet {
-    fn add(&mut self, piece: Piece) {
-        self.step = piece.pages;
-        if let Some(word) = self.bits.get_mut(piece.index / 64) {
-            *word |= 1 << (piece.index % 64);
-        }
-    }
-
-    fn moved(&self, m: &Migration<'_>) -> usize {
-        let mut pages = 0;
-        for (i, word) in self.bits.iter().enumerate() {
-            let mut word = *word;
-            while word != 0 {
-                let index = (i << 6) + word.trailing_zeros() as usize;
-                word &= word - 1;
-                if m.moved(index) {
-                    pages += self.step;
-                }
-            }
-        }
-        pages
-    }
-}
-
-impl Counts {
-    fn of(_job: &Job<'_>, m: &mut Migration<'_>, apart: bool) -> Self {
-        let mut counts = Self {
-            holes: PieceSet::default(),
-            host: PieceSet::default(),
-            peer: PieceSet::default(),
-        };
-        for_each_piece(m, apart, |m, piece| {
-            if m.dst_pfn(piece.index).is_none() {
-                return;
-            }
-            match piece.source {
-                Source::Hole => counts.holes.add(piece),
-                Source::Host { .. } => counts.host.add(piece),
-                Source::Device { .. } => counts.peer.add(piece),
-                Source::Unselected => {}
-            }
-        });
-        counts
-    }
-
-    fn report(&self, job: &Job<'_>, m: &Migration<'_>) {
-        let parts = job.memory.parts();
-        let (holes, host, peer) = (self.holes.moved(m), self.host.moved(m), self.peer.moved(m));
-
-        parts.stats.zeroed.add(holes << PAGE_SHIFT);
-        parts.stats.to_dev.add((host + peer) << PAGE_SHIFT);
-        parts.stats.peer.add(peer << PAGE_SHIFT);
-        sys::count(sys::Event::ZeroFill, holes);
-        sys::count(sys::Event::ToDevice, host + peer);
-        if holes + host + peer > 0 {
-            let addr = job.range.start_byte() as usize;
-            sys::trace_migrate(parts.id, true, addr, holes + host + peer);
-        }
-    }
 }
 
 const _: () = assert!(PAGE == 1 << PAGE_SHIFT);

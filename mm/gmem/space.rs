@@ -183,7 +183,18 @@ impl Space {
 
     /// Finds the space of `mm` without counting a user.
     pub(crate) fn find(mm: &Mm) -> Option<Arc<Self>> {
-        Some(SPACES.lock().tree().get(&key(mm))?.space.clone())
+        Self::find_key(key(mm))
+    }
+
+    /// Finds the mirror address space with a key, without counting a user.
+    pub(crate) fn find_key(key: usize) -> Option<Arc<Self>> {
+        Some(SPACES.lock().tree().get(&key)?.space.clone())
+    }
+
+    /// Returns a number that no other mirror has as long as this one lives; 0 for a standalone
+    /// space.
+    pub(crate) fn key(&self) -> usize {
+        self.mm().map_or(0, key)
     }
 
     /// Calls `f` with each mirror address space, as long as it succeeds. `f` may take locks.

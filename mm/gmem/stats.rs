@@ -36,6 +36,12 @@ pub(crate) struct Stats {
     pub(crate) evicted: Counter,
     pub(crate) invalidated: Counter,
     pub(crate) remote: Counter,
+    /// Faults of the device: requests without prefetches.
+    pub(crate) demands: Counter,
+    /// Those that found no free memory at once.
+    pub(crate) waits: Counter,
+    /// Bytes that a fault evicted by itself.
+    pub(crate) direct: Counter,
 }
 
 impl Stats {
@@ -50,6 +56,9 @@ impl Stats {
             evicted: Counter::new(),
             invalidated: Counter::new(),
             remote: Counter::new(),
+            demands: Counter::new(),
+            waits: Counter::new(),
+            direct: Counter::new(),
         }
     }
 }

@@ -19,6 +19,9 @@ pub const VM_PEER_SHARED: usize = 1 << 43;
 /// The VMA is locked into host memory.
 pub const VM_LOCKED: usize = 1 << 13;
 
+/// Pages that are missing are supplied by a program (userfaultfd).
+pub const VM_UFFD_MISSING: usize = 1 << bindings::VMA_UFFD_MISSING_BIT;
+
 /// Returns whether the VMA holds anonymous memory only, so that its pages can move to a device.
 pub fn is_anonymous(vma: &VmaRef) -> bool {
     // SAFETY: `vma` is a valid VMA.

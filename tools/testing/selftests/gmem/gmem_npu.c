@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The NPUs of npu_stub: the module, the nodes, jobs. */
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,21 @@ bool npu_wait_free(int fd, uint64_t free, unsigned int ms)
 	fprintf(stderr, "# the NPU has %llu bytes free, not %llu\n",
 		(unsigned long long)seen, (unsigned long long)free);
 	return false;
+}
+
+long long npu_stat(int index, const char *key)
+{
+	long long value = -1;
+	char pattern[64];
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "/sys/kernel/debug/gmem/npu%d-*/stats",
+		 index);
+	if (!glob(pattern, 0, NULL, &found)) {
+		value = file_find(found.gl_pathv[0], key);
+		globfree(&found);
+	}
+	return value;
 }
 
 int npu_submit(int fd, const struct npu_cmd *cmds, unsigned int nr, int eventfd,

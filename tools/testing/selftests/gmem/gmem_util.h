@@ -80,6 +80,7 @@ int npu_try_open(int index);
 int npu_open(int index);
 struct npu_info npu_info(int fd);
 bool npu_wait_free(int fd, uint64_t free, unsigned int ms);
+long long npu_stat(int index, const char *key);	/* debugfs; -1: no such */
 int npu_submit(int fd, const struct npu_cmd *cmds, unsigned int nr, int eventfd,
 	       uint64_t *job);
 int npu_wait(int fd, uint64_t job, int timeout_ms, struct npu_wait *result);

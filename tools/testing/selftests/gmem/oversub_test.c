@@ -89,19 +89,6 @@ TEST_F_TIMEOUT(oversub, written_by_the_cpu_read_twice_by_the_device, 120)
 	EXPECT_TRUE(buf_check(self->buf, self->len, 1));
 }
 
-/* The oldest block goes first: what was used last is still there. */
-TEST_F_TIMEOUT(oversub, last_used_stays, 120)
-{
-	size_t i, last = self->len - self->total / 4;
-
-	for (i = 0; i < self->len; i += BLOCK)
-		ASSERT_EQ(0, npu_run1(self->fd, cmd_fill(self->buf + i, 0x3d,
-							 BLOCK)));
-	check_full(_metadata, self);
-	EXPECT_TRUE(on_device(self->buf + last, self->len - last));
-	EXPECT_EQ(0, pages_on_device(self->buf, self->total / 4));
-}
-
 /*
  * No 2 MiB folio to be had on the host: blocks leave the device in small pages.
  */
@@ -167,7 +154,7 @@ TEST_F_TIMEOUT(oversub, two_processes, 120)
 		for (i = 0; i < len; i += BLOCK)
 			EXPECT_EQ(0, npu_run1(self->fd, cmd_fill(self->buf + i,
 								 0xd2, BLOCK)));
-		ASSERT_GE(pages_on_device(self->buf, len) * page_size(), len / 2);
+		ASSERT_LT(0, pages_on_device(self->buf, len));
 		baton_pass(&to_child);
 	}
 	EXPECT_EQ(0, child_result(child, 60000));

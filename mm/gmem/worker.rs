@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Keeping some device memory free.
+//!
+//! Once a device was full, a worker evicts whenever less than the low mark is free, until the high
+//! mark is, so that faults find room. A fault that finds none while the worker is at it waits for
+//! what it frees next; only when nobody works for it, or for too long, it evicts by itself.
+//!
+//! A device that was never full keeps what it has: a working set that just fits stays.
+
+use crate::{
+    evict,
+    hunt::Hunt,
+    memory::Memory, //
+};
+use kernel::{
+    impl_has_work,
+    mm::device::PMD_PAGES,
+    new_condvar,
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        CondVar,
+        Mutex, //
+    },
+    time::msecs_to_jiffies,
+    workqueue::{
+        self,
+        WorkItem, //
+    }, //
+};
+
+/// How long a fault waits for the worker to free something.
+const PATIENCE_MS: u32 = 50;
+
+/// So many evictions in a row may come to nothing.
+const MAX_FAILURES: usize = 16;
+
+/// The fraction of the memory that is the low mark; the high mark is twice that.
+const LOW_PART: usize = 32;
+
+/// With fewer chunks no whole chunk is kept free.
+const MIN_CHUNKS: usize = 8;
+
+#[derive(Default)]
+struct State {
+    /// The worker is queued or runs.
+    active: bool,
+    /// The memory is about to leave.
+    closed: bool,
+    /// How often the worker freed something.
+    freed: u64,
+}
+
+/// The worker's part of a memory.
+#[pin_data]
+pub(crate) struct Worker {
+    #[pin]
+    state: Mutex<State>,
+    /// The worker freed something, or ended.
+    #[pin]
+    news: CondVar,
+    /// The memory was full.
+    full: Atomic<bool>,
+    /// Whole chunks were asked for last.
+    chunks: Atomic<bool>,
+}
+
+impl_has_work! {
+    impl HasWork<Memory> for Memory { self.work }
+}
+
+impl WorkItem for Memory {
+    type Pointer = Arc<Memory>;
+
+    fn run(memory: Arc<Memory>) {
+        memory.worker.work(&memory);
+    }
+}
+
+/// Which free memory has to be how much.
+struct Marks {
+    whole: bool,
+    low: usize,
+    high: usize,
+}
+
+impl Worker {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            state <- new_mutex!(State::default(), "gmem_worker"),
+            news <- new_condvar!("gmem_worker_news"),
+            full: Atomic::new(false),
+            chunks: Atomic::new(false),
+        })
+    }
+
+    fn marks(&self, memory: &Memory) -> Marks {
+        let part = memory.pages() / LOW_PART;
+        let whole = self.chunks.load(Relaxed) && memory.nr_chunks() >= MIN_CHUNKS;
+        let low = if whole {
+            part.next_multiple_of(PMD_PAGES)
+        } else {
+            part
+        };
+        Marks {
+            whole,
+            low,
+            high: 2 * low,
+        }
+    }
+
+    /// Notes that `nr` pages were asked for, and whether there was room. Starts the worker if there
+    /// is too little left.
+    pub(crate) fn asked(&self, memory: &Arc<Memory>, nr: usize, had_room: bool) {
+        self.chunks.store(nr == PMD_PAGES, Relaxed);
+        if !had_room {
+            self.full.store(true, Relaxed);
+        } else if !self.full.load(Relaxed) {
+            return;
+        }
+        let marks = self.marks(memory);
+        if had_room && memory.free(marks.whole) >= marks.low {
+            return;
+        }
+        let mut state = self.state.lock();
+        if !state.active && !state.closed {
+            state.active = workqueue::system_unbound().enqueue(memory.clone()).is_ok();
+        }
+    }
+
+    /// Waits until the worker freed something. Returns whether it did.
+    pub(crate) fn wait(&self) -> bool {
+        let mut state = self.state.lock();
+        let freed = state.freed;
+        if state.active {
+            // Whatever ended the wait, the caller goes on by itself.
+            let _ = self
+                .news
+                .wait_interruptible_timeout(&mut state, msecs_to_jiffies(PATIENCE_MS));
+        }
+        state.freed != freed
+    }
+
+    fn work(&self, memory: &Arc<Memory>) {
+        let mut failures = 0;
+        loop {
+            let marks = self.marks(memory);
+            let free = memory.free(marks.whole);
+            if free >= marks.high || failures > MAX_FAILURES || self.state.lock().closed {
+                break;
+            }
+            let nr = if marks.whole { PMD_PAGES } else { 1 };
+            match evict::one(memory, &mut Hunt::new(nr, None)) {
+                Ok(0) => failures += 1,
+                Ok(_) => {
+                    failures = 0;
+                    self.state.lock().freed += 1;
+                    self.news.notify_all();
+                }
+                // No host memory, or nothing that may leave.
+                Err(_) => break,
+            }
+        }
+        let mut state = self.state.lock();
+        state.active = false;
+        self.news.notify_all();
+    }
+
+    /// Ends the worker, until [`Self::open`].
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        while state.active {
+            self.news.wait(&mut state);
+        }
+    }
+
+    /// Lets the worker work again.
+    pub(crate) fn open(&self) {
+        self.state.lock().closed = false;
+    }
+}
