@@ -69,6 +69,9 @@ pub(crate) use {
 /// How many units in use one search passes over before it takes what comes next.
 pub(crate) const PATIENCE: u32 = 64;
 
+/// How many of them may be hot ones, which are only looked at to keep them in order.
+const HOT_LOOKS: u32 = 8;
+
 /// What the devices say about a unit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Seen {
@@ -119,7 +122,7 @@ impl Search {
         Self {
             nr,
             patience: PATIENCE,
-            hot_tests: 2,
+            hot_tests: HOT_LOOKS,
         }
     }
 

@@ -6,17 +6,20 @@
 //! has: what was used longest ago is then what is needed next. The right one is how far apart
 //! two uses of a unit are, and so units are in two lists:
 //!
-//! - *hot*: seven eighths of the memory. What comes while there is room is hot. The list is in the
-//!   order in which units were last seen in use, so its front is the hot unit that has been idle
-//!   for longest.
+//! - *hot*: all but a sixteenth of the memory. What comes while there is room is hot. The list is
+//!   in the order in which units were last looked at, so its front is the unit of which nobody
+//!   knows a use for longest. A unit that is seen in use goes to the end and earns a credit; an
+//!   idle one pays with a credit for going there. So what is used often stays longer than
+//!   what was used of late.
 //! - *cold*: what came later. It leaves in the order of arrival, unless it proves that it is used
 //!   more often than the front of the hot list: by a use while it is cold, or by coming back soon
 //!   after it left, which the [`ghost`]s tell. If the time between its two uses is shorter than the
 //!   front has been idle, they change places.
 //!
-//! A loop over too much memory never proves anything, so seven eighths of the memory serve it
-//! in each round. A hot unit that is not used any more is replaced by the first one that is. A
-//! use is noticed when a unit comes to the front of its list, not before: hits cost nothing.
+//! A loop over too much memory never proves anything, so all but a sixteenth of the memory
+//! serves it in each round. A hot unit that is not used any more is replaced by the first one
+//! that is. A use is noticed when a unit comes to the front of its list, not before: hits cost
+//! nothing.
 //!
 //! Time is counted in slots filled.
 
@@ -38,7 +41,9 @@ use crate::lru::{
 use core::ops::DerefMut;
 
 /// The part of the memory that is not for hot units.
-const COLD_PART: u32 = 8;
+const COLD_PART: u32 = 16;
+/// How often a hot unit may be found idle before it is the front that others are compared with.
+const MAX_CREDIT: u8 = 3;
 
 /// The list that a unit is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -61,8 +66,10 @@ pub(crate) struct Slot {
     asked: bool,
     /// (At the front of the hot list) was idle when it was looked at.
     idle: bool,
+    /// How often it may be found idle in the hot list and stay.
+    credit: u8,
     key: Key,
-    /// When it was last seen in use.
+    /// When it was last seen in use, or paid for staying.
     stamp: u32,
 }
 
@@ -310,7 +317,17 @@ where
             }
             (List::Hot, Seen::Used | Seen::Running) if search.pass() => {
                 search.hot_tests = search.hot_tests.saturating_sub(1);
-                self.put(unit, List::Hot, |slot| slot.stamp = now);
+                self.put(unit, List::Hot, |slot| {
+                    slot.stamp = now;
+                    slot.credit = slot.credit.saturating_add(1).min(MAX_CREDIT);
+                });
+            }
+            (List::Hot, Seen::Idle) if slot.credit > 0 && search.pass() => {
+                search.hot_tests = search.hot_tests.saturating_sub(1);
+                self.put(unit, List::Hot, |slot| {
+                    slot.stamp = now;
+                    slot.credit = slot.credit.saturating_sub(1);
+                });
             }
             (List::Hot, Seen::Idle) if self.cold.oldest().is_some() => {
                 search.hot_tests = 0;
@@ -326,10 +343,10 @@ where
                     return Verdict::Split {
                         first: unit.first_page(),
                     };
-                } else if self.challenge(unit, now.wrapping_sub(slot.stamp)) {
-                    self.put(unit, List::Hot, |slot| slot.stamp = now);
                 } else {
-                    self.put(unit, List::Cold, |slot| slot.stamp = now);
+                    let hot = self.challenge(unit, now.wrapping_sub(slot.stamp));
+                    let list = if hot { List::Hot } else { List::Cold };
+                    self.put(unit, list, |slot| slot.stamp = now);
                 }
             }
             _ => return self.evict(search, unit),
