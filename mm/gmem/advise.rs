@@ -22,6 +22,7 @@ use crate::{
         Request, //
     },
     home,
+    pin,
     range::PageRange,
     space::Space,
     sys, //
@@ -34,7 +35,9 @@ use kernel::{
             vma as vma_info,
             PMD_PAGES, //
         },
-        MmWithUser, //
+        virt::VmaRef,
+        MmWithUser,
+        MmapReadGuard, //
     },
     page::PAGE_MASK,
     prelude::*,
@@ -81,6 +84,8 @@ pub(crate) fn hmadvise(
         Todo::PrefetchDevice(device) => to_device(mm, &device, range),
         Todo::PrefetchHost => to_host(mm, range),
         Todo::Change(change) => attribute(mm, range, change),
+        Todo::Pin(device) => pin(mm, &device, range),
+        Todo::Unpin(id) => unpin(mm, range, id),
     }
 }
 
@@ -90,6 +95,8 @@ enum Todo {
     PrefetchDevice(Arc<Device>),
     PrefetchHost,
     Change(Change),
+    Pin(Arc<Device>),
+    Unpin(Option<u32>),
 }
 
 impl Todo {
@@ -104,6 +111,11 @@ impl Todo {
                 return Ok(Self::PrefetchDevice(device));
             }
             (bindings::MADV_PREFETCH, Place::Host(_)) => return Ok(Self::PrefetchHost),
+            (bindings::MADV_PINNED, Place::Device(device)) => return Ok(Self::Pin(device)),
+            (bindings::MADV_UNPINNED, Place::Device(device)) => {
+                return Ok(Self::Unpin(Some(device.parts.id)));
+            }
+            (bindings::MADV_UNPINNED, Place::Nowhere) => return Ok(Self::Unpin(None)),
             (bindings::MADV_PREFERRED_NODE, _) => Change::Prefer(node.ok_or(EINVAL)?),
             (bindings::MADV_NO_PREFERRED_NODE, _) => Change::NoPrefer(node),
             (bindings::MADV_READ_MOSTLY, _) => Change::ReadMostly(true),
@@ -137,32 +149,81 @@ fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
     let advice = Advice::get(mm)?;
     // Unmapping takes attributes away under mmap_lock, so they are given under it.
     let mmap = mm.mmap_read_lock();
+
+    for_each_vma(mm, &mmap, range, |vma, part| {
+        // It may have become another mapping since it was checked.
+        if vma.flags() & vma_info::VM_PEER_SHARED == 0 {
+            return Ok(());
+        }
+        advice.change(part, change, |_, _, _| {})
+    })?;
+    whole(complete)
+}
+
+/// Pins the range, and brings it to the device.
+fn pin(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
+    contexts_on(mm, device)?;
+    check(mm, range)?;
+    let (news, all) = pin::pin(mm, device, range)?;
+    if news {
+        // What is on a device already is not where room is kept.
+        match to_host(mm, range) {
+            Err(e) if e == EFAULT || e == EINTR => return Err(e),
+            _ => {}
+        }
+    }
+    to_device(mm, device, range)?;
+    if all {
+        Ok(())
+    } else {
+        Err(EBUSY)
+    }
+}
+
+/// Unpins the range.
+fn unpin(mm: &MmWithUser, range: PageRange, id: Option<u32>) -> Result {
+    let complete = check(mm, range)?;
+    if pin::unpin(mm, range, id)? {
+        // It would take the room of what stays pinned. A page that cannot leave now is only late.
+        let _ = to_host(mm, range);
+    }
+    whole(complete)
+}
+
+/// The result where the rest was done.
+fn whole(complete: bool) -> Result {
+    if complete {
+        Ok(())
+    } else {
+        Err(ENOMEM)
+    }
+}
+
+/// Calls `f` with each mapping in the range and the pages of the range that it has.
+pub(crate) fn for_each_vma(
+    mm: &MmWithUser,
+    mmap: &MmapReadGuard<'_>,
+    range: PageRange,
+    mut f: impl FnMut(&VmaRef, PageRange) -> Result,
+) -> Result {
     let mut rest = range;
 
     while let Some(vma) = vma_info::first_in(
         mm,
-        &mmap,
+        mmap,
         rest.start_byte() as usize,
         rest.end_byte() as usize,
     ) {
         let pages = home::pages_of(vma);
-        // It may have become another mapping since it was checked.
-        if let Some(part) = rest
-            .intersect(pages)
-            .filter(|_| vma.flags() & vma_info::VM_PEER_SHARED != 0)
-        {
-            advice.change(part, change)?;
+        if let Some(part) = rest.intersect(pages) {
+            f(vma, part)?;
         }
         match PageRange::new(pages.end(), range.end()) {
             Some(next) if !next.is_empty() => rest = next,
             _ => break,
         }
     }
-    if complete {
-        Ok(())
-    } else {
-        Err(ENOMEM)
-    }
+    Ok(())
 }
 
 fn place(hnid: i32) -> Result<Place> {

@@ -66,7 +66,6 @@ pub(crate) enum Change {
     /// The device does not; none does when no number is given.
     NoAccessedBy(Option<u32>),
     /// Keep room on the device.
-    #[cfg_attr(not(test), expect(dead_code, reason = "pins are not granted yet"))]
     Pin(u32),
     /// Keep no room, where it was on this device; on whichever when no number is given.
     Unpin(Option<u32>),
@@ -252,7 +251,10 @@ impl<T: Tree> Map<T> {
             };
             let new = f(old);
             if new != old {
-                self.0.reserve(MAX_PARTS)?;
+                // A whole range leaves memory for itself behind.
+                if part != whole || old.is_none() {
+                    self.0.reserve(MAX_PARTS)?;
+                }
                 self.replace(whole, part, old, new);
                 seen(part, old, new);
             }

@@ -14,6 +14,7 @@ use crate::{
         NoMemory,
         Tree, //
     },
+    pin::Lost,
     range::PageRange,
     sys, //
 };
@@ -28,6 +29,10 @@ use kernel::{
     },
     sync::{
         aref::ARef,
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
         Arc,
         Mutex, //
     }, //
@@ -114,6 +119,9 @@ impl Tree for Ranges {
 pub(crate) struct Advice {
     #[pin]
     map: Mutex<Map<Ranges>>,
+    /// Held while pages are pinned or unpinned, except by unmapping them.
+    #[pin]
+    pins: Mutex<()>,
 }
 
 /// The advice of all processes, by the address of their `mm_struct`.
@@ -134,7 +142,8 @@ impl Everybody {
     }
 }
 
-fn key(mm: &Mm) -> usize {
+/// What stands for a process, as long as somebody uses it.
+pub(crate) fn key(mm: &Mm) -> usize {
     mm.as_raw() as usize
 }
 
@@ -160,6 +169,7 @@ impl Advice {
         let new = Arc::pin_init(
             pin_init!(Self {
                 map <- new_mutex!(Map::new(Ranges::new()), "gmem_advice"),
+                pins <- new_mutex!((), "gmem_pins"),
             }),
             GFP_KERNEL,
         )?;
@@ -173,22 +183,22 @@ impl Advice {
         Ok(new)
     }
 
-    /// Calls `f` with the number of each process that advised and with its advice, as long as it
-    /// succeeds.
+    /// Calls `f` with each process that advised and with its advice, as long as it succeeds. `f`
+    /// may take locks.
     pub(crate) fn try_for_each<E>(
-        mut f: impl FnMut(i32, &Self) -> core::result::Result<(), E>,
+        mut f: impl FnMut(&Mm, &Self) -> core::result::Result<(), E>,
     ) -> core::result::Result<(), E> {
         let mut next = 0;
         loop {
-            let (key, pid, advice) = {
+            let (key, mm, advice) = {
                 let mut everybody = ADVICE.lock();
                 let Some(cursor) = everybody.tree().cursor_lower_bound(&next) else {
                     return Ok(());
                 };
                 let (key, (mm, advice)) = cursor.current();
-                (*key, sys::pid_of(mm), advice.clone())
+                (*key, mm.clone(), advice.clone())
             };
-            f(pid, &advice)?;
+            f(&mm, &advice)?;
             next = key.wrapping_add(1);
         }
     }
@@ -208,23 +218,39 @@ impl Advice {
         self.map.lock().for_each(range, f);
     }
 
-    /// Changes the attributes of the pages of `range`.
+    /// Changes the attributes of the pages of `range`; `seen` is told which pages had and have
+    /// which.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; pages in front of some page are changed then.
-    pub(crate) fn change(&self, range: PageRange, change: Change) -> Result {
+    pub(crate) fn change(
+        &self,
+        range: PageRange,
+        change: Change,
+        seen: impl FnMut(PageRange, Attributes, Attributes),
+    ) -> Result {
         self.map
             .lock()
-            .change(range, |old| old.with(change), |_, _, _| {})
+            .change(range, |old| old.with(change), seen)
             .map_err(|NoMemory| ENOMEM)
+    }
+
+    /// Takes the lock under which pages are pinned and unpinned.
+    pub(crate) fn lock_pins(&self) -> Guard<'_, (), MutexBackend> {
+        self.pins.lock()
     }
 }
 
 /// The pages of `range` are unmapped.
 pub(crate) fn unmapped(mm: &Mm, range: PageRange) {
     if let Some(advice) = Advice::find(mm) {
-        advice.map.lock().clear(range, |_, _| {});
+        let mut lost = Lost::new();
+        advice
+            .map
+            .lock()
+            .clear(range, |part, attributes| lost.add(part, attributes));
+        lost.release(mm);
     }
 }
 
@@ -238,7 +264,14 @@ pub(crate) fn moved(mm: &Mm, range: PageRange, to: u64, keep: bool) -> Result {
     let Some(advice) = Advice::find(mm) else {
         return Ok(());
     };
-    let result = advice.map.lock().relocate(range, to, keep, |_, _| {});
+    let mut lost = Lost::new();
+    let result = advice
+        .map
+        .lock()
+        .relocate(range, to, keep, |part, attributes| {
+            lost.add(part, attributes);
+        });
+    lost.release(mm);
     result.map_err(|NoMemory| ENOMEM)
 }
 
@@ -267,5 +300,13 @@ pub(crate) fn forked(child: &Mm, parent: &Mm, range: PageRange) {
 /// The process ended.
 pub(crate) fn exited(mm: &Mm) {
     let gone = ADVICE.lock().tree().remove_node(&key(mm));
-    drop(gone);
+    let Some((_, (_, advice))) = gone.map(RBTreeNode::to_key_value) else {
+        return;
+    };
+    let mut lost = Lost::new();
+    let _pins = advice.lock_pins();
+    advice.map.lock().clear(PageRange::ALL, |part, attributes| {
+        lost.add(part, attributes);
+    });
+    lost.release(mm);
 }

@@ -6,6 +6,7 @@ use crate::{
     device::Device,
     migrate::Batch,
     mmu::Pmap,
+    pin,
     range::PageRange,
     space::Space, //
 };
@@ -155,6 +156,20 @@ impl Context {
         Ok(faulting)
     }
 
+    /// Unpins what the process pinned to the device, unless it has another context there.
+    fn unpin(&self) {
+        let Ok(mm) = self.space.mm() else { return };
+        let device = &self.device;
+        let other = self
+            .space
+            .lock_map()
+            .contexts()
+            .any(|context| Arc::ptr_eq(&context.device, device));
+        if !other {
+            pin::detached(mm, device.parts.id);
+        }
+    }
+
     /// Ends the context: waits for running faults, then takes everything from the device.
     ///
     /// Must not be called inside a fault of the same context.
@@ -176,6 +191,7 @@ impl Context {
             map.set_context(self.index, None)
         };
         drop(gone);
+        self.unpin();
         // Others may hold on to the context for a moment, but not to what the driver made.
         self.pmap.destroy();
         self.device.context_removed();

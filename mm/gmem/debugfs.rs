@@ -17,7 +17,8 @@ use crate::{
         Device, //
     },
     range::PageRange,
-    space::Space, //
+    space::Space,
+    sys, //
 };
 use kernel::{
     debugfs::{
@@ -87,6 +88,7 @@ fn stats(device: &Arc<Device>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
     writeln!(f, "mem_total {}", stats.mem_total)?;
     writeln!(f, "mem_free {}", stats.mem_free)?;
+    writeln!(f, "pinned {}", device.pinned())?;
     writeln!(f, "faults {}", stats.faults)?;
     writeln!(f, "to_dev {}", stats.to_dev)?;
     writeln!(f, "from_dev {}", stats.from_dev)?;
@@ -121,7 +123,8 @@ fn spaces(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// What was advised: the process, the addresses and the attributes, one range a line.
 fn attributes(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    Advice::try_for_each(|pid, advice| {
+    Advice::try_for_each(|mm, advice| {
+        let pid = sys::pid_of(mm);
         let mut result = Ok(());
 
         advice.for_each(PageRange::ALL, |range, attributes| {

@@ -11,6 +11,7 @@ use crate::{
     evict,
     memory::Memory,
     mmu::Mmu,
+    pin,
     range::PageRange,
     stats::Stats,
     sys, //
@@ -202,6 +203,7 @@ impl Device {
                 self.idle.wait(&mut gate);
             }
         }
+        pin::device_gone(self.parts.id);
         let result = match self.memory() {
             Some(memory) => evict::everything(&memory),
             None => Err(ENODEV),
@@ -215,6 +217,12 @@ impl Device {
         }
         self.gate.lock().open = true;
         result
+    }
+
+    /// Returns how many bytes of the memory are pinned.
+    pub(crate) fn pinned(&self) -> usize {
+        self.memory()
+            .map_or(0, |memory| memory.reserved(None) << PAGE_SHIFT)
     }
 
     /// Counts an attached context.
@@ -285,6 +293,12 @@ pub(crate) fn for_each(mut f: impl FnMut(&Device)) {
 /// Returns the node id of the memory of the device with this number.
 pub(crate) fn hnid_of(id: u32) -> i32 {
     sys::nr_node_ids() + id as i32 - 1
+}
+
+/// Returns the device with this number.
+pub(crate) fn by_id(id: u32) -> Option<Arc<Device>> {
+    let index = usize::try_from(id.checked_sub(1)?).ok()?;
+    DEVICES.lock().get(index)?.clone()
 }
 
 /// Returns the device of a node id.

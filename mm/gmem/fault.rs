@@ -11,7 +11,10 @@
 
 use crate::{
     attributes::Attributes,
-    attributes_tree::Advice,
+    attributes_tree::{
+        self,
+        Advice, //
+    },
     block,
     context::Context,
     dmem::Payer,
@@ -21,6 +24,7 @@ use crate::{
     },
     memory::{
         owner,
+        pool::Tenant,
         Memory, //
     },
     migrate::Batch,
@@ -226,12 +230,16 @@ impl Part<'_> {
         self.check(vma)?;
         let _block = space.lock_block(piece);
 
+        // A prefetch says by itself where the pages go.
         let movable = self.memory.filter(|_| {
             vma_info::is_anonymous(vma)
                 && vma.flags() & vma_info::VM_LOCKED == 0
-                && attributes.belongs_to(self.context.device.parts.id)
+                && (self.request.purpose == Purpose::Prefetch
+                    || attributes.belongs_to(self.context.device.parts.id))
         });
         let mut range = self.choose(piece, vma_pages, vma, movable.is_some())?;
+        let pool = (attributes.pinned == Some(self.context.device.parts.id))
+            .then(|| attributes_tree::key(self.mm));
         let mut failed = Ok(());
 
         if let Some(memory) = movable {
@@ -250,13 +258,13 @@ impl Part<'_> {
                 return Ok(Try::Collision);
             }
             if moves < MAX_MOVES && !all_local(memory, piece, range, pfns) {
-                failed = self.move_in(memory, vma, range, batch);
+                failed = self.move_in(memory, vma, range, pool, batch);
                 // No room for a block: the page that is needed now may find some.
                 let tight = matches!(failed, Err(e) if e == ENOMEM || e == ENOSPC);
                 let one = PageRange::page(piece.first()).filter(|one| *one != range);
                 if let (true, Some(one)) = (tight && self.request.purpose != Purpose::Prefetch, one)
                 {
-                    if self.move_in(memory, vma, one, batch).is_ok() {
+                    if self.move_in(memory, vma, one, pool, batch).is_ok() {
                         range = one;
                         failed = Ok(());
                     }
@@ -287,12 +295,10 @@ impl Part<'_> {
     }
 
     /// Returns what was advised about a page, and the pages around it for which that is the same.
-    ///
-    /// A prefetch says by itself where the pages go.
     fn attributes(&self, page: u64) -> (PageRange, Attributes) {
         match &self.advice {
-            Some(advice) if self.request.purpose != Purpose::Prefetch => advice.at(page),
-            _ => (PageRange::ALL, Attributes::NONE),
+            Some(advice) => advice.at(page),
+            None => (PageRange::ALL, Attributes::NONE),
         }
     }
 
@@ -301,11 +307,13 @@ impl Part<'_> {
         memory: &Arc<Memory>,
         vma: &VmaRef,
         range: PageRange,
+        pool: Option<Tenant>,
         batch: &mut Batch,
     ) -> Result {
         let job = move_in::Job {
             memory,
             payer: self.payer,
+            pool,
             vma,
             range,
             exclusive_only: self.request.write,

@@ -14,7 +14,7 @@
 //!   [`units`], [`hunt`], [`age`], [`worker`]: a device is full; [`migrate`], [`counts`]: what
 //!   these share,
 //! - [`invalidate`]: the CPU page table changes,
-//! - [`attributes_tree`]: what programs advised about their memory,
+//! - [`attributes_tree`]: what programs advised about their memory; [`pin`]: room kept for it,
 //! - [`attributes`], [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host
 //!   tests include too,
 //! - [`mmu`], [`sys`]: calls of drivers and of the C shim; [`debugfs`]: what there is to see.
@@ -78,6 +78,7 @@ mod memory;
 mod migrate;
 mod mmu;
 mod move_in;
+mod pin;
 #[allow(dead_code, reason = "the callers come one by one")]
 mod policy;
 mod range;

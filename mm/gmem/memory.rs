@@ -69,6 +69,13 @@ use kernel::{
     workqueue::Work, //
 };
 
+pub(crate) mod pool;
+
+use pool::{
+    Pools,
+    Tenant, //
+};
+
 /// Says of device pages that GMEM manages them, on whichever device.
 pub(crate) static OWNER_COOKIE: u8 = 0;
 
@@ -97,6 +104,8 @@ impl Operations for Frames {
 struct Owned {
     _block: Pin<KBox<AllocatedBlocks>>,
     charge: Charge,
+    /// Whose pinned pages it is kept for.
+    pool: Option<Tenant>,
 }
 
 /// Which chunks are ours, and in which order they were used.
@@ -109,6 +118,7 @@ struct Alloc {
     open: usize,
     /// Where to look next for a chunk that counts against a limit.
     hand: usize,
+    pools: Pools,
 }
 
 /// Pages that were taken for a migration and are not folios yet.
@@ -170,6 +180,7 @@ impl Memory {
                     units,
                     open: 0,
                     hand: 0,
+                    pools: Pools::new(),
                 }, "gmem_device_memory"),
                 region,
                 worker <- Worker::new(),
@@ -256,12 +267,24 @@ impl Memory {
     }
 
     fn drain(&self, alloc: &mut Alloc) {
+        let Alloc {
+            owned,
+            held,
+            units,
+            pools,
+            ..
+        } = alloc;
         self.chunks().drain(|chunk| {
-            if let Some(owned) = alloc.owned.get_mut(chunk).and_then(Option::take) {
-                alloc.held -= 1;
-                drop(owned);
+            if let Some(entry) = owned.get_mut(chunk) {
+                let pool = entry.as_ref().and_then(|owned| owned.pool);
+                if pool.is_some_and(|tenant| !pools.lets_go(tenant, chunk)) {
+                    return;
+                }
+                if entry.take().is_some() {
+                    *held -= 1;
+                }
             }
-            alloc.units.forget(chunk);
+            units.forget(chunk);
         });
     }
 
@@ -271,7 +294,8 @@ impl Memory {
         let nr_chunks = chunks.len().max(1);
         let (chunk, first) = (0..nr_chunks).find_map(|i| {
             let chunk = (alloc.open + i) % nr_chunks;
-            let paid = alloc.owned.get(chunk)?.as_ref()?.charge.is_of(payer);
+            let owned = alloc.owned.get(chunk)?.as_ref()?;
+            let paid = owned.charge.is_of(payer) && owned.pool.is_none();
             if !paid || chunks.live(chunk) + nr > PMD_PAGES {
                 return None;
             }
@@ -300,6 +324,7 @@ impl Memory {
         *alloc.owned.get_mut(chunk).ok_or(ENOSPC)? = Some(Owned {
             _block: block,
             charge,
+            pool: None,
         });
         alloc.held += 1;
         Ok(chunk)
@@ -307,10 +332,11 @@ impl Memory {
 
     /// Returns the number of free pages, or with `whole` of those in chunks that are all free.
     pub(crate) fn free(&self, whole: bool) -> usize {
-        if !whole {
-            return self.pages().saturating_sub(self.used());
-        }
         let mut alloc = self.alloc.lock();
+        if !whole {
+            let unused = alloc.pools.unused(self.chunks());
+            return self.pages().saturating_sub(self.used() + unused);
+        }
         self.drain(&mut alloc);
         (self.nr_chunks() - alloc.held) * PMD_PAGES
     }
@@ -322,6 +348,7 @@ impl Memory {
         let owned = alloc.owned.get(page / PMD_PAGES).and_then(Option::as_ref);
 
         owned.is_some_and(|owned| match payer {
+            _ if owned.pool.is_some() => false,
             Some(payer) => owned.charge.is_of(payer),
             None => owned.charge.may_evict(None, low),
         })
@@ -333,7 +360,9 @@ impl Memory {
         let nr = self.nr_chunks().max(1);
         let chunk = (1..=nr).map(|i| (alloc.hand + i) % nr).find(|chunk| {
             let owned = alloc.owned.get(*chunk).and_then(Option::as_ref);
-            owned.is_some_and(|owned| owned.charge.may_evict(Some(limit), low))
+            owned.is_some_and(|owned| {
+                owned.pool.is_none() && owned.charge.may_evict(Some(limit), low)
+            })
         })?;
         alloc.hand = chunk;
         Some(chunk * PMD_PAGES)

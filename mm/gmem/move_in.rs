@@ -8,6 +8,7 @@ use crate::{
     evict,
     memory::{
         owner,
+        pool::Tenant,
         Memory,
         Run, //
     },
@@ -48,6 +49,8 @@ const RUN_PAGES: usize = 16;
 pub(crate) struct Job<'a> {
     pub(crate) memory: &'a Arc<Memory>,
     pub(crate) payer: &'a Payer,
+    /// For whose pinned pages the range is, if it is pinned.
+    pub(crate) pool: Option<Tenant>,
     pub(crate) vma: &'a VmaRef,
     /// Inside the VMA and inside one block.
     pub(crate) range: PageRange,
@@ -76,6 +79,32 @@ struct Destination {
 }
 
 impl Destination {
+    /// Takes room for `pages` pages from what is kept for pinned pages, in runs of `step`.
+    fn reserved(memory: &Arc<Memory>, tenant: Tenant, pages: usize, step: usize) -> Result<Self> {
+        let mut runs = KVec::with_capacity(pages.div_ceil(step), GFP_KERNEL)?;
+        for _ in 0..pages.div_ceil(step) {
+            let run = memory.take_reserved(tenant, step).ok_or(ENOSPC)?;
+            runs.push(run, GFP_KERNEL)?;
+        }
+        Ok(Self { runs, step })
+    }
+
+    /// Takes room for a job.
+    ///
+    /// A pinned page that a child shares still lies in the room of its own copy; then there is too
+    /// little, and the page comes to room that is not kept.
+    fn of(job: &Job<'_>, pages: usize, waited: &mut bool) -> Result<Self> {
+        if let Some(tenant) = job.pool {
+            let steps = [PMD_PAGES, RUN_PAGES, 1];
+            for step in steps.into_iter().filter(|step| *step <= pages) {
+                if let Ok(reserved) = Self::reserved(job.memory, tenant, pages, step) {
+                    return Ok(reserved);
+                }
+            }
+        }
+        Self::take(job, pages, waited)
+    }
+
     /// Takes room for `pages` pages; a whole block comes as one chunk when there is one.
     ///
     /// # Errors
@@ -129,7 +158,7 @@ impl Destination {
 /// `EINVAL` for a VMA whose pages cannot move.
 pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result {
     let pages = job.range.count() as usize;
-    let mut dst = Destination::take(job, pages, &mut batch.waited)?;
+    let mut dst = Destination::of(job, pages, &mut batch.waited)?;
     let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
     let select = Select {
         host: true,

@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) "gmem: " fmt
 
+#include <linux/capability.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
 #include <linux/export.h>
@@ -18,6 +19,7 @@
 #include <linux/nodemask.h>
 #include <linux/sched/signal.h>
 #include <linux/syscalls.h>
+#include <linux/sysctl.h>
 #include <linux/vmstat.h>
 
 #include "internal.h"
@@ -84,6 +86,50 @@ bool gmem_has_advice(struct mm_struct *mm)
 void gmem_set_has_advice(struct mm_struct *mm)
 {
 	mm_flags_set(MMF_GMEM_ADVICE, mm);
+}
+
+static int gmem_pin_percent = 75;
+
+static const struct ctl_table gmem_sysctls[] = {
+	{
+		.procname	= "gmem_pin_percent",
+		.data		= &gmem_pin_percent,
+		.maxlen		= sizeof(gmem_pin_percent),
+		.mode		= 0644,
+		.proc_handler	= proc_dointvec_minmax,
+		.extra1		= SYSCTL_ZERO,
+		.extra2		= SYSCTL_ONE_HUNDRED,
+	},
+};
+
+unsigned int gmem_get_pin_percent(void)
+{
+	return READ_ONCE(gmem_pin_percent);
+}
+
+static int __init gmem_sysctl_init(void)
+{
+	if (gmem_enabled)
+		register_sysctl_init("vm", gmem_sysctls);
+	return 0;
+}
+late_initcall(gmem_sysctl_init);
+
+/* As for memory that drivers pin; shown as VmPin in /proc/<pid>/status. */
+int gmem_charge_pinned(struct mm_struct *mm, unsigned long pages)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+
+	if (atomic64_add_return(pages, &mm->pinned_vm) <= limit ||
+	    capable(CAP_IPC_LOCK))
+		return 0;
+	atomic64_sub(pages, &mm->pinned_vm);
+	return -EAGAIN;
+}
+
+void gmem_uncharge_pinned(struct mm_struct *mm, unsigned long pages)
+{
+	atomic64_sub(pages, &mm->pinned_vm);
 }
 
 /* In the initial namespace, as all of debugfs. */

@@ -123,6 +123,28 @@ pub(crate) fn pid_of(mm: &Mm) -> i32 {
     unsafe { bindings::gmem_pid_of(mm.as_raw()) }
 }
 
+/// Counts `pages` against the limit of locked memory.
+///
+/// # Errors
+///
+/// `EAGAIN` over the limit.
+pub(crate) fn charge_pinned(mm: &Mm, pages: usize) -> Result {
+    // SAFETY: `mm` is alive.
+    to_result(unsafe { bindings::gmem_charge_pinned(mm.as_raw(), pages) })
+}
+
+/// Ends what [`charge_pinned`] began.
+pub(crate) fn uncharge_pinned(mm: &Mm, pages: usize) {
+    // SAFETY: `mm` is alive.
+    unsafe { bindings::gmem_uncharge_pinned(mm.as_raw(), pages) };
+}
+
+/// Returns how much of a device may be pinned.
+pub(crate) fn pin_percent() -> usize {
+    // SAFETY: A plain call.
+    unsafe { bindings::gmem_get_pin_percent() as usize }
+}
+
 /// Returns whether a fatal signal waits for the current task.
 pub(crate) fn fatal_signal() -> bool {
     // SAFETY: A plain call.
