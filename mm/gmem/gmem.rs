@@ -37,8 +37,8 @@
 //!   of the others.
 //! - The lock of a process's advice is taken under mmap_lock and the block lock; under it memory is
 //!   allocated, and no lock of GMEM taken.
-//! - Lists (devices, spaces, watches, advice) have locks of their own, under which nothing else is taken
-//!   but the lock of a device's memory pointer.
+//! - Lists (devices, spaces, watches, advice) have locks of their own, under which nothing else is
+//!   taken but the lock of a device's memory pointer.
 //!
 //! # The life of a page
 //!

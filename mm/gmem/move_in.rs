@@ -81,8 +81,9 @@ struct Destination {
 impl Destination {
     /// Takes room for `pages` pages from what is kept for pinned pages, in runs of `step`.
     fn reserved(memory: &Arc<Memory>, tenant: Tenant, pages: usize, step: usize) -> Result<Self> {
-        let mut runs = KVec::with_capacity(pages.div_ceil(step), GFP_KERNEL)?;
-        for _ in 0..pages.div_ceil(step) {
+        let nr = pages.div_ceil(step.max(1));
+        let mut runs = KVec::with_capacity(nr, GFP_KERNEL)?;
+        for _ in 0..nr {
             let run = memory.take_reserved(tenant, step).ok_or(ENOSPC)?;
             runs.push(run, GFP_KERNEL)?;
         }

@@ -3,10 +3,10 @@
 //! Pins: what a program pinned to a device, and what that is charged to.
 //!
 //! A pin is a reservation. The room is kept in a pool of the device's memory
-//! ([`crate::memory::pool`]) from the moment the range is pinned until it is not, wherever the pages
-//! are; it counts against `RLIMIT_MEMLOCK` of the process, against the `dmem` limits of its cgroup
-//! and against the part of a device that may be pinned. The owner is free to touch the pages and to
-//! move them.
+//! ([`crate::memory::pool`]) from the moment the range is pinned until it is not, wherever the
+//! pages are; it counts against `RLIMIT_MEMLOCK` of the process, against the `dmem` limits of its
+//! cgroup and against the part of a device that may be pinned. The owner is free to touch the pages
+//! and to move them.
 
 use crate::{
     advise,
@@ -132,8 +132,8 @@ fn may_pin(vma: &VmaRef) -> bool {
         && vma_info::is_anonymous(vma)
 }
 
-/// Unpins the range, from the device with this number or from whichever. Returns whether pages of it
-/// may lie in room that is kept for others.
+/// Unpins the range, from the device with this number or from whichever. Returns whether pages of
+/// it may lie in room that is kept for others.
 ///
 /// # Errors
 ///

@@ -135,17 +135,18 @@ void gmem_uncharge_pinned(struct mm_struct *mm, unsigned long pages)
 /* In the initial namespace, as all of debugfs. */
 int gmem_pid_of(struct mm_struct *mm)
 {
-	int pid = 0;
 #ifdef CONFIG_MEMCG
 	struct task_struct *owner;
+	int pid;
 
 	rcu_read_lock();
 	owner = rcu_dereference(mm->owner);
-	if (owner)
-		pid = task_tgid_nr(owner);
+	pid = owner ? task_tgid_nr(owner) : 0;
 	rcu_read_unlock();
-#endif
 	return pid;
+#else
+	return 0;
+#endif
 }
 
 /*

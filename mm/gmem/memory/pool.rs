@@ -71,8 +71,20 @@ impl Pools {
         if pool.chunks.len() <= pool.need() {
             return false;
         }
-        pool.chunks.retain(|other| *other != chunk as u32);
+        remove_if(&mut pool.chunks, |other| *other == chunk as u32);
         true
+    }
+}
+
+/// Removes the elements for which `f` is true.
+fn remove_if<T>(list: &mut KVec<T>, mut f: impl FnMut(&T) -> bool) {
+    let mut i = 0;
+    while let Some(element) = list.get(i) {
+        if f(element) {
+            drop(list.remove(i));
+        } else {
+            i += 1;
+        }
     }
 }
 
@@ -113,11 +125,11 @@ impl Memory {
         let mut excess = pool.chunks.len() - pool.need().min(pool.chunks.len());
         let all = pool.pages == 0;
 
-        pool.chunks.retain(|chunk| {
+        remove_if(&mut pool.chunks, |chunk| {
             let index = *chunk as usize;
             let empty = self.chunks().live(index) == 0;
             if excess == 0 || !(all || empty) {
-                return true;
+                return false;
             }
             excess -= 1;
             if let Some(owned) = owned.get_mut(index) {
@@ -130,10 +142,10 @@ impl Memory {
                     units.taken(index * PMD_PAGES, PMD_PAGES, Spot::default());
                 }
             }
-            false
+            true
         });
         if all {
-            pools.0.retain(|pool| pool.tenant != tenant);
+            remove_if(&mut pools.0, |pool| pool.tenant == tenant);
         }
     }
 
@@ -206,7 +218,7 @@ impl Memory {
             if let Some(pool) = pools.get(tenant) {
                 pool.pages = before;
             }
-            pools.0.retain(|pool| pool.pages != 0);
+            remove_if(&mut pools.0, |pool| pool.pages == 0);
         }
         done
     }

@@ -16,6 +16,9 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Also show what this process advised about its memory.
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -24,6 +27,51 @@ struct Report {
     reason: Option<String>,
     npus: Vec<Device>,
     vmstat: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<Vec<Range>>,
+}
+
+/// [`gmem::Attributes`] for JSON.
+#[derive(Serialize)]
+struct Range {
+    start: usize,
+    end: usize,
+    preferred: Option<i32>,
+    accessed_by: Vec<i32>,
+    read_mostly: bool,
+    pinned: Option<i32>,
+}
+
+impl From<gmem::Attributes> for Range {
+    fn from(range: gmem::Attributes) -> Self {
+        Self {
+            start: range.start,
+            end: range.end,
+            preferred: range.preferred.map(|node| node.0),
+            accessed_by: range.accessed_by.iter().map(|node| node.0).collect(),
+            read_mostly: range.read_mostly,
+            pinned: range.pinned.map(|node| node.0),
+        }
+    }
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}-{:x}", self.start, self.end)?;
+        if let Some(node) = self.preferred {
+            write!(f, " prefers {node}")?;
+        }
+        for node in &self.accessed_by {
+            write!(f, " accessed by {node}")?;
+        }
+        if self.read_mostly {
+            write!(f, " read mostly")?;
+        }
+        match self.pinned {
+            Some(node) => write!(f, " pinned to {node}"),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -107,11 +155,16 @@ fn device(path: &std::path::Path) -> Device {
 /// Prints what there is.
 pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let probed = gmem::probe();
+    let attributes = match args.pid {
+        Some(pid) => Some(gmem::attributes_of(pid)?),
+        None => None,
+    };
     let report = Report {
         available: probed.is_ok(),
         reason: probed.err().map(|error| error.to_string()),
         npus: gmem::list().iter().map(|path| device(path)).collect(),
         vmstat: gmem::vmstat(),
+        attributes: attributes.map(|all| all.into_iter().map(Range::from).collect()),
     };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -164,5 +217,8 @@ fn print(report: &Report) {
     }
     for (name, value) in &report.vmstat {
         println!("{name} {value}");
+    }
+    for range in report.attributes.iter().flatten() {
+        println!("{range}");
     }
 }

@@ -26,7 +26,10 @@ impl Tree for Nodes {
     }
 
     fn before(&self, page: u64) -> Option<(PageRange, Attributes)> {
-        self.by_last.range(..page).next_back().map(|(_, found)| *found)
+        self.by_last
+            .range(..page)
+            .next_back()
+            .map(|(_, found)| *found)
     }
 
     fn reserve(&mut self, nr: usize) -> Result<(), NoMemory> {
@@ -86,7 +89,9 @@ fn assert_canonical(map: &Map<Nodes>) {
         assert!(!attributes.is_none());
     }
     for pair in ranges.windows(2) {
-        let [(left, a), (right, b)] = pair else { unreachable!() };
+        let [(left, a), (right, b)] = pair else {
+            unreachable!()
+        };
         assert!(left.end() <= right.first());
         assert!(left.end() < right.first() || a != b, "{left:?} {right:?}");
     }
@@ -289,7 +294,9 @@ fn a_child_inherits_all_but_the_pin() {
 #[test]
 fn a_device_without_a_bit_has_no_attribute() {
     assert!(Attributes::NONE.with(Change::AccessedBy(64)).is_none());
-    assert!(!Attributes::NONE.with(Change::AccessedBy(1)).is_accessed_by(64));
+    assert!(!Attributes::NONE
+        .with(Change::AccessedBy(1))
+        .is_accessed_by(64));
 }
 
 impl Map<Nodes> {

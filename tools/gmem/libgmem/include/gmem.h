@@ -64,6 +64,80 @@
 #define GMEM_OP_NOP 9
 
 /*
+ Hint: faults place the range on the node; 0 keeps it in host memory.
+ */
+#define GMEM_PREFER 1
+
+/*
+ Hint: no node is preferred.
+ */
+#define GMEM_PREFER_NONE 2
+
+/*
+ Hint: the range is read much more than written.
+ */
+#define GMEM_READ_MOSTLY 3
+
+/*
+ Hint: it is not.
+ */
+#define GMEM_NOT_READ_MOSTLY 4
+
+/*
+ Hint: the node's device uses the range where it is.
+ */
+#define GMEM_ACCESSED_BY 5
+
+/*
+ Hint: it does not.
+ */
+#define GMEM_NOT_ACCESSED_BY 6
+
+/*
+ Hint: keep room for the range on the node's device, and move it there.
+ */
+#define GMEM_PIN 7
+
+/*
+ Hint: keep no room on any device.
+ */
+#define GMEM_UNPIN 8
+
+/*
+ What the kernel keeps of the hints about a range.
+ */
+struct gmem_attributes {
+  /*
+   The first address of the range.
+   */
+  size_t start;
+  /*
+   The address after the last.
+   */
+  size_t end;
+  /*
+   Nodes of devices that use the range where it is: bit n is node n.
+   */
+  uint64_t accessed_by;
+  /*
+   The preferred node, -1 for none.
+   */
+  int32_t preferred;
+  /*
+   The node that keeps room for it, -1 for none.
+   */
+  int32_t pinned;
+  /*
+   1 if it is read much more than written.
+   */
+  int32_t read_mostly;
+  /*
+   Zero.
+   */
+  int32_t pad;
+};
+
+/*
  `struct npu_info`: what an NPU is and what it has done.
  */
 struct gmem_npu_info {
@@ -212,6 +286,23 @@ struct gmem_npu_result {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/*
+ Advises about the pages that hold the range.
+
+ Where a hint needs no node, it is ignored.
+ */
+int gmem_advise(const void *addr, size_t size, int which, int node);
+
+/*
+ Asks what the kernel keeps of the hints about an address; -ENOENT when there is
+ nothing. It reads debugfs, which by default needs root.
+
+ # Safety
+
+ `out` is NULL or points to memory for the answer.
+ */
+int gmem_attributes_at(const void *addr, struct gmem_attributes *out);
 
 /*
  1 if this kernel has GMEM and it is switched on, else 0.

@@ -117,6 +117,15 @@ impl Buffer {
         crate::prefetch(self, node)
     }
 
+    /// Advises about all of it.
+    ///
+    /// # Errors
+    ///
+    /// See [`crate::advise()`].
+    pub fn advise(&self, hint: crate::Hint) -> Result<()> {
+        crate::advise(self, hint)
+    }
+
     /// Gives all pages back to the system; the content becomes zero.
     ///
     /// # Errors

@@ -43,7 +43,7 @@ pub enum Error {
         errno: Errno,
     },
     /// A hint was refused.
-    #[error("the kernel refused to move memory to node {node}: {}; {}", text(*.errno), advise_hint(*.errno))]
+    #[error("the kernel refused the advice for node {node}: {}; {}", text(*.errno), advise_hint(*.errno))]
     Advise {
         /// The node.
         node: i32,
@@ -155,10 +155,10 @@ fn advise_hint(errno: Errno) -> &'static str {
         libc::ENODEV => "open a file of that node's device first",
         libc::ENOSPC => "the range is larger than the node; move it in parts",
         libc::ENOMEM => "part of the range is not mapped, or the kernel is out of memory",
+        libc::EAGAIN => "over a limit of pins: raise ulimit -l or vm.gmem_pin_percent",
         libc::EBUSY => "some pages are pinned, locked or shared and stay where they are",
         libc::EPERM => "the cpuset of this process forbids the node",
         libc::EFAULT => "the device failed; look at dmesg",
-        libc::EAGAIN => "the limit for pinned memory is reached (ulimit -l)",
         _ => "look at dmesg",
     }
 }

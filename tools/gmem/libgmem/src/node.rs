@@ -44,7 +44,7 @@ pub fn probe() -> Result<()> {
     }
 }
 
-fn absent(errno: Errno) -> Option<Error> {
+pub(crate) fn absent(errno: Errno) -> Option<Error> {
     match errno {
         libc::ENOSYS => Some(Error::NoGmem),
         libc::EOPNOTSUPP => Some(Error::Off),
@@ -54,7 +54,7 @@ fn absent(errno: Errno) -> Option<Error> {
     }
 }
 
-fn advise_error(node: i32, errno: Errno) -> Error {
+pub(crate) fn advise_error(node: i32, errno: Errno) -> Error {
     match errno {
         libc::ENOSYS => Error::NoGmem,
         libc::EOPNOTSUPP => Error::Off,

@@ -10,6 +10,7 @@ fn generated() -> String {
         .with_config(cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap());
     for source in [
         "sys/npu.rs",
+        "capi/hint.rs",
         "capi/memory.rs",
         "capi/npu.rs",
         "capi/openeuler.rs",

@@ -361,11 +361,13 @@ static bool same(const char *what, int step)
 		want = model[i].mapped ? model[i].attr : attr_none;
 		if (!memcmp(&want, &seen[i], sizeof(want)))
 			continue;
-		fprintf(stderr, "# step %d (%s), page %d: preferred %d/%d, accessed %llx/%llx, read mostly %d/%d\n",
-			step, what, i, seen[i].preferred, want.preferred,
+		fprintf(stderr, "# step %d (%s), page %d:", step, what, i);
+		fprintf(stderr, " preferred %d/%d, accessed by %llx/%llx,",
+			seen[i].preferred, want.preferred,
 			(unsigned long long)seen[i].accessed_by,
-			(unsigned long long)want.accessed_by,
-			seen[i].read_mostly, want.read_mostly);
+			(unsigned long long)want.accessed_by);
+		fprintf(stderr, " read mostly %d/%d\n",
+			(int)seen[i].read_mostly, (int)want.read_mostly);
 		return false;
 	}
 	return true;

@@ -85,7 +85,7 @@ fn text(errno: c_int) -> &'static CStr {
         libc::ENOMEM => c"out of memory, or a hole in the range",
         libc::EBUSY => c"some pages are pinned, locked or shared and stay where they are",
         libc::EFAULT => c"the device cannot reach an address; use memory of gmem_alloc()",
-        libc::EAGAIN => c"too many jobs are queued; wait for one first",
+        libc::EAGAIN => c"too many jobs are queued, wait for one first; or more was pinned than the limits allow",
         libc::ETIME => c"the job is not complete yet; wait again",
         libc::ENOENT => c"no such device or job; a job's result is taken once",
         libc::EPERM => c"not permitted; after fork(2) open the device again",

@@ -3,10 +3,12 @@
 //!
 //! Functions return 0 or a negative errno if not said otherwise.
 
+mod hint;
 mod memory;
 mod npu;
 mod openeuler;
 
+pub use hint::*;
 pub use memory::*;
 pub use npu::*;
 pub use openeuler::*;

@@ -11,6 +11,22 @@ pub const SYS_HMADVISE: libc::c_long = 472;
 pub const MADV_DONTNEED: i32 = 4;
 /// Move the range to the node and map it there.
 pub const MADV_PREFETCH: i32 = 0x1000;
+/// Keep room for the range on the node's device, and move it there.
+pub const MADV_PINNED: i32 = 0x1001;
+/// Keep no room.
+pub const MADV_UNPINNED: i32 = 0x1002;
+/// Faults place the range on the node.
+pub const MADV_PREFERRED_NODE: i32 = 0x1003;
+/// No node is preferred.
+pub const MADV_NO_PREFERRED_NODE: i32 = 0x1004;
+/// The range is read much more than written.
+pub const MADV_READ_MOSTLY: i32 = 0x1005;
+/// It is not.
+pub const MADV_NO_READ_MOSTLY: i32 = 0x1006;
+/// The node's device uses the range where it is.
+pub const MADV_ACCESSED_BY: i32 = 0x1007;
+/// It does not.
+pub const MADV_NO_ACCESSED_BY: i32 = 0x1008;
 
 /// Size of a base page.  GMEM depends on architectures where it is 4 KiB here.
 pub const PAGE_SIZE: usize = 4096;
@@ -34,6 +50,15 @@ pub unsafe fn hmadvise(node: i32, start: usize, len: usize, behavior: i32) -> Re
 pub fn prefetch(node: i32, start: usize, len: usize) -> Result<(), Errno> {
     // SAFETY: Moving pages does not change what they hold.
     unsafe { hmadvise(node, start, len, MADV_PREFETCH) }
+}
+
+/// Advises about a range; `behavior` is not [`MADV_DONTNEED`], which is refused.
+pub fn hint(node: i32, start: usize, len: usize, behavior: i32) -> Result<(), Errno> {
+    if behavior == MADV_DONTNEED {
+        return Err(libc::EINVAL);
+    }
+    // SAFETY: No other behaviour changes what the range holds.
+    unsafe { hmadvise(node, start, len, behavior) }
 }
 
 /// Maps `len` bytes of fresh zeroed memory with extra `flags`.
