@@ -266,6 +266,7 @@ enum gm_memory_type {
  * @evicted: bytes of @from_dev that left to make room
  * @invalidated: invalidations that removed at least one entry
  * @remote: bytes mapped remotely (host memory entered in a page table)
+ * @duplicated: bytes of which the device has a read-only copy now
  * @contexts: attached contexts now
  */
 struct gm_dev_stats {
@@ -279,6 +280,7 @@ struct gm_dev_stats {
 	u64 evicted;
 	u64 invalidated;
 	u64 remote;
+	u64 duplicated;
 	u64 contexts;
 };
 

@@ -27,6 +27,8 @@ struct Chunk {
     map: [Atomic<u64>; WORDS],
     /// Number of set bits, changed after the bits are cleared and before they are set.
     live: Atomic<i32>,
+    /// Number of runs that hold copies.
+    copies: Atomic<i32>,
 }
 
 /// The usage of all chunks of one memory.
@@ -55,6 +57,7 @@ impl Chunks {
                 Chunk {
                     map: [const { Atomic::new(0) }; WORDS],
                     live: Atomic::new(0),
+                    copies: Atomic::new(0),
                 },
                 GFP_KERNEL,
             )?;
@@ -97,6 +100,20 @@ impl Chunks {
         words
             .into_iter()
             .any(|(word, map)| map.load(Relaxed) & bits(word, first, nr) != 0)
+    }
+
+    /// Counts `nr` more runs that hold copies in the chunk of `page`. Callable anywhere.
+    pub(crate) fn count_copies(&self, page: usize, nr: i32) {
+        if let Some(chunk) = self.chunks.get(page / PMD_PAGES) {
+            chunk.copies.add(nr, Relaxed);
+        }
+    }
+
+    /// Returns whether there are copies in the chunk of `page`.
+    pub(crate) fn has_copies(&self, page: usize) -> bool {
+        self.chunks
+            .get(page / PMD_PAGES)
+            .is_some_and(|chunk| chunk.copies.load(Relaxed) > 0)
     }
 
     /// Finds `nr` free pages in a row that start at a multiple of `nr`, a power of two of at most

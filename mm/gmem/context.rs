@@ -52,11 +52,6 @@ pub(crate) struct Faulting<'a> {
 }
 
 impl Context {
-    /// Returns the number of the context in its space.
-    pub(crate) fn index(&self) -> usize {
-        self.index
-    }
-
     /// Returns the context's bit in a directory entry.
     pub(crate) fn bit(&self) -> u16 {
         1u16.wrapping_shl(self.index as u32)
@@ -188,7 +183,14 @@ impl Context {
             let _addresses = self.space.lock_addresses();
             let mut map = self.space.lock_map();
             map.invalidate_context(&self.space.directory, self);
-            map.set_context(self.index, None)
+            let gone = map.set_context(self.index, None);
+            if !map
+                .contexts()
+                .any(|other| Arc::ptr_eq(&other.device, &self.device))
+            {
+                map.drop_copies_on(&self.space.directory, self.device.parts.id);
+            }
+            gone
         };
         drop(gone);
         self.unpin();

@@ -97,6 +97,7 @@ fn stats(device: &Arc<Device>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "evicted {}", stats.evicted)?;
     writeln!(f, "invalidated {}", stats.invalidated)?;
     writeln!(f, "remote {}", stats.remote)?;
+    writeln!(f, "duplicated {}", stats.duplicated)?;
     writeln!(f, "contexts {}", stats.contexts)?;
     writeln!(f, "demand_faults {}", inner.demands.get())?;
     writeln!(f, "evict_wait {}", inner.waits.get())?;

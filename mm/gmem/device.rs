@@ -3,6 +3,7 @@
 //! Devices: what a driver registered, and the list of all of them.
 
 use crate::{
+    copies,
     debugfs::{
         self,
         DeviceDir, //
@@ -205,7 +206,10 @@ impl Device {
         }
         pin::device_gone(self.parts.id);
         let result = match self.memory() {
-            Some(memory) => evict::everything(&memory),
+            Some(memory) => {
+                copies::drop_memory(&memory);
+                evict::everything(&memory)
+            }
             None => Err(ENODEV),
         };
         if result.is_ok() {
@@ -253,6 +257,7 @@ impl Device {
             evicted: stats.evicted.get(),
             invalidated: stats.invalidated.get(),
             remote: stats.remote.get(),
+            duplicated: stats.duplicated.get(),
             contexts: *self.contexts.lock() as u64,
         }
     }

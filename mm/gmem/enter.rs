@@ -6,6 +6,7 @@
 //! table it came from: what changed since is read again.
 
 use crate::{
+    copies::Drafts,
     fault::{
         Part,
         Purpose,
@@ -53,6 +54,7 @@ impl Part<'_> {
         watch: &Watch,
         mmap: &MmapReadGuard<'_>,
         movable: Option<&Arc<Memory>>,
+        drafts: &mut Drafts,
         moves: usize,
         batch: &mut Batch,
     ) -> Result<Try> {
@@ -96,10 +98,10 @@ impl Part<'_> {
             }
         }
         let remote = match self.memory {
-            Some(memory) => !all_local(memory, piece, range, pfns),
+            Some(memory) => !all_near(memory, drafts, piece, range, pfns),
             None => true,
         };
-        if !self.enter(range, watch, seq, batch)? {
+        if !self.enter(range, watch, seq, drafts, batch)? {
             return Ok(Try::Collision);
         }
         if let Some(memory) = self.memory {
@@ -157,6 +159,7 @@ impl Part<'_> {
         range: PageRange,
         watch: &Watch,
         seq: Sequence,
+        drafts: &mut Drafts,
         batch: &mut Batch,
     ) -> Result<bool> {
         let space = &self.context.space;
@@ -164,8 +167,9 @@ impl Part<'_> {
         let Batch { pfns, maps, .. } = batch;
         let pfns = pfns.get(..range.count() as usize).ok_or(EINVAL)?;
 
-        build(range, pfns, self.memory, maps);
-        let huge = matches!(maps.as_slice(), [one] if is_huge(one));
+        build(range, pfns, self.memory, drafts, maps);
+        // Copies come and go by the window.
+        let huge = drafts.is_empty() && matches!(maps.as_slice(), [one] if is_huge(one));
         match space.directory.reserve(range, huge) {
             Err(e) if e == EEXIST => {
                 space.forget(block_of(range));
@@ -177,8 +181,11 @@ impl Part<'_> {
             .pmap
             .prepare(range.start_byte() as usize, range.len_bytes() as usize)?;
 
-        let map = space.lock_map();
+        let mut map = space.lock_map();
         if watch.read_retry(seq) || sys::should_fail(sys::Site::Retry) {
+            return Ok(false);
+        }
+        if !drafts.accept(&mut map, &space.directory) {
             return Ok(false);
         }
         for run in maps.iter() {
@@ -186,14 +193,16 @@ impl Part<'_> {
             let writable = run.flags & bindings::GM_ACCESS_WRITE != 0;
             let pages = PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages))
                 .ok_or(EFAULT)?;
+            let duplicated = local && is_copy(drafts, pages, range, pfns);
             let note = Enter {
-                holder: if local {
+                holder: if local && !duplicated {
                     context.device.parts.id as u8
                 } else {
                     0
                 },
                 contexts: context.bit(),
                 writable,
+                duplicated,
                 stamp: 0,
             };
             match space.directory.enter(&map, pages, huge, note) {
@@ -230,7 +239,7 @@ fn block_of(range: PageRange) -> PageRange {
 }
 
 /// Returns the elements of the array for `range` that stand for the pages of `piece`.
-fn slots(piece: PageRange, range: PageRange) -> core::ops::Range<usize> {
+pub(crate) fn slots(piece: PageRange, range: PageRange) -> core::ops::Range<usize> {
     let first = piece.first().wrapping_sub(range.first()) as usize;
 
     first..first.wrapping_add(piece.count() as usize)
@@ -257,6 +266,38 @@ pub(crate) fn all_local(
     })
 }
 
+/// Returns whether all pages of `piece` are in the memory, or have a copy there.
+fn all_near(
+    memory: &Memory,
+    drafts: &Drafts,
+    piece: PageRange,
+    range: PageRange,
+    pfns: &[PagePfn],
+) -> bool {
+    (piece.first()..piece.end())
+        .zip(pfns.get(slots(piece, range)).unwrap_or(&[]))
+        .all(|(page, pfn)| {
+            pfn.pfn()
+                .is_some_and(|frame| memory.map.page(frame).is_some())
+                || copy_of(drafts, page, *pfn).is_some()
+        })
+}
+
+/// Returns the page of device memory that is a copy of what was read.
+fn copy_of(drafts: &Drafts, page: u64, pfn: PagePfn) -> Option<usize> {
+    let frame = pfn.pfn().filter(|_| !pfn.is_writable())?;
+
+    drafts.copy_of(page, frame)
+}
+
+/// Returns whether a run, of one kind throughout, is of copies.
+fn is_copy(drafts: &Drafts, run: PageRange, range: PageRange, pfns: &[PagePfn]) -> bool {
+    let index = run.first().wrapping_sub(range.first()) as usize;
+
+    pfns.get(index)
+        .is_some_and(|pfn| copy_of(drafts, run.first(), *pfn).is_some())
+}
+
 /// Returns the first page of a run in device memory, the number of pages, and where they are.
 fn local_run(run: &sys::MapRun, space: usize) -> Option<(usize, usize, Spot)> {
     let page = run.va >> PAGE_SHIFT;
@@ -278,13 +319,19 @@ fn build(
     range: PageRange,
     pfns: &[PagePfn],
     memory: Option<&Arc<Memory>>,
+    drafts: &Drafts,
     maps: &mut KVec<sys::MapRun>,
 ) {
+    let mut last_copied = false;
+
     maps.clear();
     for (page, pfn) in (range.first()..range.end()).zip(pfns) {
         let Some(frame) = pfn.pfn() else { continue };
         let local = memory.and_then(|memory| memory.map.page(frame));
-        let (addr, kind) = match local {
+        let copy = copy_of(drafts, page, *pfn);
+        let joins = last_copied == copy.is_some();
+        last_copied = copy.is_some();
+        let (addr, kind) = match local.or(copy) {
             Some(page) => (page, bindings::GM_MAP_LOCAL),
             None if pfn.is_device_private() => continue,
             None => (frame, bindings::GM_MAP_HOST),
@@ -300,7 +347,7 @@ fn build(
             nr_pages: 1,
             flags: kind | access,
         };
-        if let Some(last) = maps.last_mut() {
+        if let Some(last) = maps.last_mut().filter(|_| joins) {
             let len = u64::from(last.nr_pages) << PAGE_SHIFT;
             if last.flags == run.flags && last.va + len == run.va && last.addr + len == run.addr {
                 last.nr_pages += 1;

@@ -9,6 +9,7 @@
 //! here only tries to lock.
 
 use crate::{
+    copies,
     dmem::{
         Limit,
         Payer, //
@@ -121,13 +122,21 @@ fn chunk_of(memory: &Memory, limit: &Limit) -> Result<usize> {
     evicted(memory, pages(memory, first, PMD_PAGES, Spot::default()))
 }
 
+/// How many pages left.
+struct Left {
+    /// They were copied.
+    home: usize,
+    /// They were copies themselves.
+    dropped: usize,
+}
+
 /// Counts what left.
-fn evicted(memory: &Memory, result: Result<usize>) -> Result<usize> {
+fn evicted(memory: &Memory, result: Result<Left>) -> Result<usize> {
     match result {
-        Ok(pages) => {
-            memory.parts().stats.evicted.add(pages << PAGE_SHIFT);
-            sys::count(sys::Event::Evict, pages);
-            Ok(pages)
+        Ok(left) => {
+            memory.parts().stats.evicted.add(left.home << PAGE_SHIFT);
+            sys::count(sys::Event::Evict, left.home);
+            Ok(left.home + left.dropped)
         }
         Err(e) if e == ENOMEM => Err(e),
         // In use for a moment, or the device would not give it: another one will do.
@@ -142,7 +151,8 @@ fn evicted(memory: &Memory, result: Result<usize>) -> Result<usize> {
 ///
 /// `ENOMEM` when the host has no room, `EIO` when the device would not give the bytes, `EAGAIN`
 /// when all pages are in use.
-fn pages(memory: &Memory, first: usize, nr: usize, spot: Spot) -> Result<usize> {
+fn pages(memory: &Memory, first: usize, nr: usize, spot: Spot) -> Result<Left> {
+    let dropped = copies::drop_pages(memory, first..first + nr);
     let mut arrays = Arrays::new(nr)?;
     let mut result = move_out(memory, first..first + nr, spot, &mut arrays);
 
@@ -162,7 +172,7 @@ fn pages(memory: &Memory, first: usize, nr: usize, spot: Spot) -> Result<usize> 
         result.unwrap_or(0),
         &result.map(|_| ()),
     );
-    result
+    result.map(|home| Left { home, dropped })
 }
 
 enum Moved {

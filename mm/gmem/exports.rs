@@ -6,6 +6,7 @@ use crate::{
     advise,
     attributes_tree,
     context::Context,
+    copies,
     debugfs,
     device::{
         Description,
@@ -73,6 +74,16 @@ pub(crate) unsafe extern "C" fn gmem_init() -> c_int {
 #[export]
 pub(crate) unsafe extern "C" fn gmem_return_chunks() {
     memory::return_chunks();
+}
+
+/// Drops the copies of a file that somebody wants to write, for the worker.
+///
+/// # Safety
+///
+/// Called by a worker, without locks.
+#[export]
+pub(crate) unsafe extern "C" fn gmem_drop_leased(lease: *mut bindings::gmem_lease) {
+    copies::drop_file(|other| other.is(lease));
 }
 
 fn enabled() -> Result {

@@ -17,6 +17,7 @@ use crate::{
     },
     block,
     context::Context,
+    copies::Drafts,
     dmem::Payer,
     enter::{
         all_local,
@@ -29,6 +30,7 @@ use crate::{
     },
     migrate::Batch,
     move_in,
+    original::Lease,
     range::{
         PageRange,
         BLOCK_PAGES, //
@@ -179,10 +181,13 @@ impl Part<'_> {
     /// to go on.
     fn serve(&self, rest: PageRange, batch: &mut Batch) -> core::result::Result<u64, Stop> {
         let watch = self.context.space.watch(rest).map_err(|e| (e, None))?;
+        let lease = self
+            .copying(self.attributes(rest.first()).1)
+            .and_then(|_| Lease::of(self.mm, rest.start_byte() as usize));
         let mut moves = 0;
 
         for _ in 0..MAX_COLLISIONS {
-            match self.attempt(rest, &watch, moves, batch) {
+            match self.attempt(rest, &watch, lease.as_ref(), moves, batch) {
                 Ok(Try::Done(end)) => return Ok(end),
                 Ok(Try::Remote(end)) if self.request.purpose == Purpose::Prefetch => {
                     return Err((EBUSY, Some(end)));
@@ -203,6 +208,7 @@ impl Part<'_> {
         &self,
         rest: PageRange,
         watch: &Watch,
+        lease: Option<&Lease>,
         moves: usize,
         batch: &mut Batch,
     ) -> Result<Try> {
@@ -229,6 +235,14 @@ impl Part<'_> {
             .ok_or(hole)?;
         self.check(vma)?;
         let _block = space.lock_block(piece);
+
+        let lease = lease.filter(|lease| lease.covers(vma) && !lease.is_broken());
+        let copying = self
+            .copying(attributes)
+            .filter(|_| vma_info::is_anonymous(vma) || lease.is_some());
+        if let Some(memory) = copying {
+            return self.map_copies(memory, vma, piece, vma_pages, watch, &mmap, lease, batch);
+        }
 
         // A prefetch says by itself where the pages go.
         let movable = self.memory.filter(|_| {
@@ -291,7 +305,19 @@ impl Part<'_> {
                 MAX_MOVES
             }
         };
-        self.map(piece, range, watch, &mmap, movable, moves, batch)
+        let mut none = Drafts::none();
+        self.map(piece, range, watch, &mmap, movable, &mut none, moves, batch)
+    }
+
+    /// Returns the memory if the device is to have a copy of a page: it reads what is read mostly,
+    /// and neither is there another place for the page nor was the device told to use it where it
+    /// is.
+    fn copying(&self, attributes: Attributes) -> Option<&Arc<Memory>> {
+        let placed = attributes.pinned.is_some()
+            || (attributes.is_accessed_by(self.context.device.parts.id)
+                && self.request.purpose != Purpose::Prefetch);
+        self.memory
+            .filter(|_| attributes.read_mostly && !placed && !self.request.write)
     }
 
     /// Returns what was advised about a page, and the pages around it for which that is the same.

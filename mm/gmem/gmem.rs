@@ -13,6 +13,7 @@
 //! - [`fault`], [`move_in`], [`enter`]: a device needs a page; [`home`]: the CPU does; [`evict`],
 //!   [`units`], [`hunt`], [`age`], [`worker`]: a device is full; [`migrate`], [`counts`]: what
 //!   these share,
+//! - [`duplicate`], [`copies`], [`original`]: read-only copies, and of what,
 //! - [`invalidate`]: the CPU page table changes,
 //! - [`attributes_tree`]: what programs advised about their memory; [`pin`]: room kept for it,
 //! - [`attributes`], [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host
@@ -60,10 +61,12 @@ mod attributes_tree;
 mod block;
 mod chunk;
 mod context;
+mod copies;
 mod counts;
 mod debugfs;
 mod device;
 mod dmem;
+mod duplicate;
 mod enter;
 mod entry;
 mod evict;
@@ -78,6 +81,7 @@ mod memory;
 mod migrate;
 mod mmu;
 mod move_in;
+mod original;
 mod pin;
 #[allow(dead_code, reason = "the callers come one by one")]
 mod policy;

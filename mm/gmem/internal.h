@@ -11,7 +11,9 @@ struct cgroup_subsys_state;
 struct device;
 struct dmem_cgroup_pool_state;
 struct dmem_cgroup_region;
+struct gmem_lease;
 struct mm_struct;
+struct vm_area_struct;
 
 /* Where fail_gmem_* can make GMEM fail. */
 enum gmem_fail_site {
@@ -78,8 +80,18 @@ bool gmem_dmem_may_evict(struct dmem_cgroup_pool_state *limit,
 void gmem_return_soon(void);
 void gmem_return_wait(void);
 
+/* original.c, called by Rust */
+struct gmem_lease *gmem_lease_get(struct mm_struct *mm, unsigned long addr);
+void gmem_lease_hold(struct gmem_lease *lease);
+void gmem_lease_put(struct gmem_lease *lease);
+bool gmem_lease_broken(struct gmem_lease *lease);
+bool gmem_lease_covers(struct gmem_lease *lease, struct vm_area_struct *vma);
+void gmem_originals(struct vm_area_struct *vma, unsigned long start,
+		    unsigned long nr, bool is_file, unsigned long *pfns);
+
 /* gmem.rs, called by C */
 void gmem_return_chunks(void);
+void gmem_drop_leased(struct gmem_lease *lease);
 int gmem_init(void);
 long gmem_hmadvise(int hnid, unsigned long start, unsigned long len,
 		   int behavior);

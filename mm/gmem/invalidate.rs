@@ -43,7 +43,7 @@ impl Watcher {
 
 impl Operations for Watcher {
     fn invalidate(&self, inv: &Invalidation<'_>) -> bool {
-        let map = if inv.is_blockable() {
+        let mut map = if inv.is_blockable() {
             self.space.lock_map()
         } else {
             match self.space.try_lock_map() {
@@ -85,12 +85,48 @@ impl Flush {
 impl MapLock<'_> {
     /// Takes the pages of `range` from all contexts; returns when no device uses one any more.
     ///
-    /// With `forget` the directory keeps nothing of them.
-    pub(crate) fn invalidate(&self, directory: &Directory, range: PageRange, forget: bool) {
+    /// With `forget` the directory keeps nothing of them. Windows with copies go whole, and are
+    /// forgotten.
+    pub(crate) fn invalidate(&mut self, directory: &Directory, range: PageRange, forget: bool) {
+        let windows = self.copies().windows(range);
+        let range = windows.unwrap_or(range);
+        let forget = forget || windows.is_some();
+
+        let lost = self.release(|f| directory.invalidate(self, range, forget, f));
+        if lost != 0 {
+            sys::count(sys::Event::Invalidate, 1);
+            sys::trace_invalidate(
+                range.start_byte() as usize,
+                range.end_byte() as usize,
+                u32::from(lost),
+            );
+        }
+        if let Some(windows) = windows {
+            self.copies_mut().remove(windows);
+        }
+    }
+
+    /// Takes the pages of `range` from the contexts of one device.
+    pub(crate) fn invalidate_on(&self, directory: &Directory, range: PageRange, device: u32) {
+        let contexts = self
+            .contexts()
+            .filter(|context| context.device.parts.id == device)
+            .fold(0, |contexts, context| contexts | context.bit());
+
+        self.release(|f| directory.detach(self, range, contexts, f));
+    }
+
+    /// Takes everything from one context.
+    pub(crate) fn invalidate_context(&self, directory: &Directory, context: &Context) {
+        self.release(|f| directory.detach(self, PageRange::ALL, context.bit(), f));
+    }
+
+    /// Takes from the contexts what `take` says and flushes them; returns which had something.
+    fn release(&self, take: impl FnOnce(&mut dyn FnMut(u16, PageRange))) -> u16 {
         let mut flushes = [Flush::default(); MAX_CONTEXTS];
         let mut all = 0u16;
 
-        directory.invalidate(self, range, forget, |lost, pages| {
+        take(&mut |lost, pages| {
             all |= lost;
             for (index, flush) in flushes.iter_mut().enumerate() {
                 if lost & (1 << index) == 0 {
@@ -102,31 +138,10 @@ impl MapLock<'_> {
                 }
             }
         });
-        if all == 0 {
-            return;
+        if all != 0 {
+            self.flush(&mut flushes);
         }
-        self.flush(&mut flushes);
-        sys::count(sys::Event::Invalidate, 1);
-        sys::trace_invalidate(
-            range.start_byte() as usize,
-            range.end_byte() as usize,
-            u32::from(all),
-        );
-    }
-
-    /// Takes everything from one context.
-    pub(crate) fn invalidate_context(&self, directory: &Directory, context: &Context) {
-        let mut flush = Flush::default();
-
-        directory.detach(self, context.index() as u32, |pages| {
-            context.release(pages);
-            flush.add(pages);
-        });
-        if let Some(hull) = flush.hull {
-            if let Some(seq) = context.flush_start(hull) {
-                context.flush_wait(seq);
-            }
-        }
+        all
     }
 
     /// Starts all flushes, then waits for all.

@@ -35,6 +35,7 @@ use crate::{
     },
     worker::Worker, //
 };
+use core::ops::Range;
 use kernel::{
     gpu::buddy::{
         AllocatedBlocks,
@@ -130,6 +131,8 @@ pub(crate) struct Run {
     nr: usize,
     /// Pages `taken..nr` of the run are still ours; single pages are taken in ascending order.
     taken: usize,
+    /// The pages hold copies, so that eviction has to ask for them.
+    copies: bool,
 }
 
 /// The memory of a device.
@@ -214,6 +217,11 @@ impl Memory {
         self.chunks().live(page / PMD_PAGES)
     }
 
+    /// Returns whether there are copies in the chunk that `page` is in.
+    pub(crate) fn has_copies(&self, page: usize) -> bool {
+        self.chunks().has_copies(page)
+    }
+
     /// Takes `nr` pages in a row, aligned to their number: 512 or a power of two up to 16.
     ///
     /// # Errors
@@ -258,6 +266,7 @@ impl Memory {
             first: page,
             nr,
             taken: 0,
+            copies: false,
         }
     }
 
@@ -438,6 +447,29 @@ impl Run {
         self.nr
     }
 
+    /// Returns the first page.
+    pub(crate) fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Returns whether the run is in `memory`.
+    pub(crate) fn is_of(&self, memory: &Memory) -> bool {
+        core::ptr::eq(&*self.memory, memory)
+    }
+
+    /// Returns whether the run has some of the pages of `memory`.
+    pub(crate) fn has_some(&self, memory: &Memory, pages: &Range<usize>) -> bool {
+        self.is_of(memory) && self.first < pages.end && self.first + self.nr > pages.start
+    }
+
+    /// Says that the pages do not become folios but hold copies as long as the run lives.
+    pub(crate) fn is_for_copy(&mut self) {
+        if !self.copies {
+            self.copies = true;
+            self.memory.chunks().count_copies(self.first, 1);
+        }
+    }
+
     /// Turns the whole run, which must be one chunk, into one huge folio.
     pub(crate) fn huge_folio(&mut self) -> Option<LockedFolio> {
         if self.taken != 0 || self.nr != PMD_PAGES {
@@ -468,6 +500,9 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
+        if self.copies {
+            self.memory.chunks().count_copies(self.first, -1);
+        }
         self.give_back(self.taken, self.nr);
     }
 }

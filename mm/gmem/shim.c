@@ -47,20 +47,16 @@ subsys_initcall(gmem_start);
  * @flags: MAP_* flags with %MAP_PEER_SHARED
  * @vm_flags: VM_* flags, to be added to
  *
- * Files other than the shared anonymous one are mapped as if the flag was not
- * given.
- *
- * Return: 0, or -EINVAL together with MAP_HUGETLB.
+ * Return: 0, or -EINVAL together with MAP_HUGETLB or for a file of hugetlbfs.
  */
 int gmem_mmap_flags(struct file *file, unsigned long flags,
 		    unsigned long *vm_flags)
 {
 	if (!gmem_enabled)
 		return 0;
-	if (flags & MAP_HUGETLB)
+	if ((flags & MAP_HUGETLB) || (file && is_file_hugepages(file)))
 		return -EINVAL;
-	if (!file)
-		*vm_flags |= VM_PEER_SHARED;
+	*vm_flags |= VM_PEER_SHARED;
 	return 0;
 }
 

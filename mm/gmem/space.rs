@@ -11,6 +11,7 @@ use crate::{
         Context,
         MAX_CONTEXTS, //
     },
+    copies::Copies,
     invalidate::Watcher,
     range::PageRange,
     standalone::Addresses,
@@ -47,6 +48,7 @@ pub(crate) type Watch = Arc<IntervalNotifier<Watcher>>;
 /// What the map lock protects, besides the directory.
 pub(crate) struct Map {
     pub(crate) contexts: [Option<Arc<Context>>; MAX_CONTEXTS],
+    copies: Copies,
 }
 
 /// Proof that the map lock is held.
@@ -114,6 +116,7 @@ impl Space {
                 directory,
                 map <- new_mutex!(Map {
                     contexts: [const { None }; MAX_CONTEXTS],
+                    copies: Copies::new(),
                 }, "gmem_map"),
                 blocks <- pin_init::pin_init_array_from_fn(|_| new_mutex!((), "gmem_block")),
                 watches <- new_mutex!(Watches {
@@ -313,7 +316,7 @@ impl Space {
 
     /// Takes the pages of `range` from all contexts and forgets what the directory says of them.
     pub(crate) fn forget(&self, range: PageRange) {
-        let map = self.lock_map();
+        let mut map = self.lock_map();
         map.invalidate(&self.directory, range, true);
     }
 }
@@ -327,6 +330,16 @@ impl MapLock<'_> {
     /// Returns all contexts.
     pub(crate) fn contexts(&self) -> impl Iterator<Item = &Arc<Context>> {
         self.0.contexts.iter().flatten()
+    }
+
+    /// Returns the copies of host pages on devices.
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.0.copies
+    }
+
+    /// Returns the copies, to be changed after the devices.
+    pub(crate) fn copies_mut(&mut self) -> &mut Copies {
+        &mut self.0.copies
     }
 
     /// Adds or removes a context; returns what was there.

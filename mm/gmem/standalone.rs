@@ -222,6 +222,7 @@ fn enter(space: &Space, range: PageRange, maps: &[MapRun]) -> Result {
             holder: 0,
             contexts: bits,
             writable: run.flags & bindings::GM_ACCESS_WRITE != 0,
+            duplicated: false,
             stamp: 0,
         };
         space

@@ -20,6 +20,11 @@ impl Counter {
         self.0.add(n as u64, Relaxed);
     }
 
+    /// Takes `n` away.
+    pub(crate) fn sub(&self, n: usize) {
+        self.0.add((n as u64).wrapping_neg(), Relaxed);
+    }
+
     /// Reads the counter.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
@@ -42,6 +47,7 @@ pub(crate) struct Stats {
     pub(crate) waits: Counter,
     /// Bytes that a fault evicted by itself.
     pub(crate) direct: Counter,
+    pub(crate) duplicated: Counter,
 }
 
 impl Stats {
@@ -59,6 +65,7 @@ impl Stats {
             demands: Counter::new(),
             waits: Counter::new(),
             direct: Counter::new(),
+            duplicated: Counter::new(),
         }
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Enter {
     pub(crate) contexts: u16,
     /// Was write access validated?
     pub(crate) writable: bool,
+    /// Are the pages copies of what the holder has?
+    pub(crate) duplicated: bool,
     /// The time.
     pub(crate) stamp: u32,
 }
@@ -162,6 +164,7 @@ impl Directory {
         let new = Entry::new(new.holder)
             .with_contexts(new.contexts)
             .with_writable(new.writable)
+            .with_duplicated(new.duplicated)
             .with_stamp(new.stamp);
         let below = Cell::new(0);
 
@@ -222,16 +225,22 @@ impl Directory {
         });
     }
 
-    /// Takes all pages from `context`, and tells `f` which ones it had mapped.
-    pub(crate) fn detach(&self, _map: &MapLock<'_>, context: u32, mut f: impl FnMut(PageRange)) {
-        self.take(
-            PageRange::ALL,
-            Some(MAPPED),
-            Reserved::Keep,
-            Entry::context_bit(context),
-            |_, pages| f(pages),
-            |left| keep(left, Update::Erase),
-        );
+    /// Takes the pages of `range` from `contexts`, and tells `f` which ones they had mapped.
+    ///
+    /// Entries change whole, so the pages may reach beyond `range`.
+    pub(crate) fn detach(
+        &self,
+        _map: &MapLock<'_>,
+        range: PageRange,
+        contexts: u16,
+        f: impl FnMut(u16, PageRange),
+    ) {
+        self.take(range, Some(MAPPED), Reserved::Keep, contexts, f, |left| {
+            // Whose copies are left, if any, their contexts will tell.
+            let duplicated = left.is_duplicated() && left.is_mapped();
+
+            keep(left.with_duplicated(duplicated), Update::Erase)
+        });
     }
 
     /// Counts what the directory knows, entry by entry. Takes no lock.
@@ -363,5 +372,5 @@ fn merge(old: Entry, new: Entry) -> Entry {
     new.with_contexts(old.contexts())
         .with_writable(old.is_writable() || new.is_writable())
         .with_pinned(old.is_pinned())
-        .with_duplicated(old.is_duplicated())
+        .with_duplicated(old.is_duplicated() || new.is_duplicated())
 }

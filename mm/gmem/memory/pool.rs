@@ -171,6 +171,7 @@ impl Memory {
             first: chunk * PMD_PAGES + first,
             nr,
             taken: 0,
+            copies: false,
         })
     }
 

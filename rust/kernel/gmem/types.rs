@@ -315,6 +315,8 @@ pub struct Stats {
     pub invalidated: u64,
     /// Bytes mapped remotely.
     pub remote: u64,
+    /// Bytes of which the device has a read-only copy now.
+    pub duplicated: u64,
     /// Attached contexts now.
     pub contexts: u64,
 }
@@ -332,6 +334,7 @@ impl From<bindings::gm_dev_stats> for Stats {
             evicted: raw.evicted,
             invalidated: raw.invalidated,
             remote: raw.remote,
+            duplicated: raw.duplicated,
             contexts: raw.contexts,
         }
     }
