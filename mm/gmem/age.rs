@@ -27,9 +27,6 @@ pub(crate) fn ask(memory: &Memory, unit: Unit, spot: Spot) -> Seen {
     let Some((pages, space)) = pages.zip(Space::find_key(spot.space)) else {
         return Seen::Idle;
     };
-    if space.directory.is_pinned(pages) {
-        return Seen::Stuck;
-    }
     let map = space.lock_map();
     let mut used = false;
     for context in map.contexts() {

@@ -151,8 +151,8 @@ int gmem_pid_of(struct mm_struct *mm)
  */
 void __gmem_fork(struct mm_struct *mm, struct mm_struct *oldmm)
 {
-	struct vm_area_struct *vma;
 	VMA_ITERATOR(vmi, mm, 0);
+	struct vm_area_struct *vma;
 
 	for_each_vma(vmi, vma) {
 		if ((vma->vm_flags & VM_PEER_SHARED) &&

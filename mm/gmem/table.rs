@@ -100,21 +100,6 @@ impl Directory {
         })
     }
 
-    /// Returns whether a page of `range` is pinned. Takes no lock.
-    pub(crate) fn is_pinned(&self, range: PageRange) -> bool {
-        bounds(range).is_some_and(|(first, last)| {
-            self.values
-                .for_each(first, last, None, |found| {
-                    if entry(found.value).is_pinned() {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                })
-                .is_break()
-        })
-    }
-
     /// Reserves the memory that [`Directory::enter`] with the same `range` and `huge` needs. May
     /// sleep, so the map lock must not be held.
     ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* MADV_PINNED: room that is kept, its limits, and its end. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -422,6 +423,171 @@ TEST_F(pin, released_at_detach)
 	EXPECT_EQ(0, vm_pin());
 	EXPECT_EQ(0, attr_lines());
 	self->fd[0] = npu_open(0);
+}
+
+TEST_F(pin, discarded_pages_keep_their_room)
+{
+	char *buf = buf_alloc(BLOCK);
+
+	buf_fill(buf, BLOCK, 11);
+	ASSERT_EQ(0, pin(self, buf, BLOCK));
+	ASSERT_EQ(0, hmadvise(-1, buf, BLOCK, MADV_DONTNEED));
+	EXPECT_EQ(0, pages_on_device(buf, BLOCK));
+	EXPECT_EQ(BLOCK, pinned(0));
+	EXPECT_EQ(0, npu_run1(self->fd[0], cmd_read(buf, BLOCK)));
+	EXPECT_TRUE(on_device(buf, BLOCK));
+	EXPECT_TRUE(buf_is(buf, BLOCK, 0));
+	ASSERT_EQ(0, munmap(buf, BLOCK));
+}
+
+/* The device goes, and its pins with it. */
+TEST_F(pin, released_at_unplug)
+{
+	char *buf = buf_alloc(2 * BLOCK);
+	struct attr seen;
+
+	buf_fill(buf, 2 * BLOCK, 12);
+	ASSERT_EQ(0, pin(self, buf, BLOCK));
+	ASSERT_EQ(0, hmadvise(self->node[1], buf + BLOCK, BLOCK, MADV_PINNED));
+	ASSERT_TRUE(on_device(buf, 2 * BLOCK));
+	ASSERT_EQ(0, file_write("/sys/kernel/debug/npu_stub/npu0/unplug", "1"));
+	EXPECT_EQ(0, pages_on_device(buf, BLOCK));
+	attr_read(buf, 1, &seen);
+	EXPECT_EQ(-1, seen.pinned);
+	EXPECT_EQ(BLOCK, vm_pin());
+	EXPECT_EQ(BLOCK, pinned(1));
+	EXPECT_TRUE(buf_check(buf, 2 * BLOCK, 12));
+	ASSERT_EQ(0, munmap(buf, 2 * BLOCK));
+	close(self->fd[0]);
+	close(self->fd[1]);
+	ASSERT_EQ(0, npu_unload());
+	ASSERT_EQ(0, npu_load(&(struct npu_config){}));
+	self->fd[0] = npu_open(0);
+	self->fd[1] = npu_open(1);
+}
+
+/* Counters in shared pages, each of which one of these increments. */
+enum { NPU0, NPU1, CPU, WORKERS };
+
+struct fire {
+	FIXTURE_DATA(pin) *self;
+	uint64_t *buf;
+	size_t pages;
+	uint64_t sum[WORKERS];
+	volatile bool stop;
+	const char *failed;
+};
+
+struct worker {
+	struct fire *fire;
+	int which;
+};
+
+static uint64_t *word(struct fire *fire, unsigned int *seed, int which)
+{
+	size_t page = rand_r(seed) % fire->pages;
+
+	return fire->buf + page * (page_size() / 8) + which;
+}
+
+static void *add_on_npu(void *data)
+{
+	struct worker *worker = data;
+	struct fire *fire = worker->fire;
+	unsigned int seed = worker->which;
+	struct npu_cmd cmds[16];
+	int i;
+
+	while (!fire->stop) {
+		for (i = 0; i < 16; i++)
+			cmds[i] = cmd_add(word(fire, &seed, worker->which), 1, 3);
+		if (npu_run(fire->self->fd[worker->which], cmds, 16))
+			fire->failed = "a job";
+		fire->sum[worker->which] += 48;
+	}
+	return NULL;
+}
+
+static void *add_on_cpu(void *data)
+{
+	struct worker *worker = data;
+	struct fire *fire = worker->fire;
+	unsigned int seed = CPU;
+
+	while (!fire->stop) {
+		(*(volatile uint64_t *)word(fire, &seed, CPU))++;
+		fire->sum[CPU]++;
+		if (!(fire->sum[CPU] % 64))
+			sleep_ms(1);
+	}
+	return NULL;
+}
+
+static void advise_at_random(struct fire *fire, unsigned int *seed)
+{
+	static const int what[] = {
+		MADV_PINNED, MADV_PINNED, MADV_UNPINNED, MADV_PREFERRED_NODE,
+		MADV_NO_PREFERRED_NODE, MADV_ACCESSED_BY, MADV_NO_ACCESSED_BY,
+		MADV_PREFETCH,
+	};
+	size_t first = rand_r(seed) % fire->pages;
+	size_t nr = 1 + rand_r(seed) % (fire->pages - first);
+	int node = fire->self->node[rand_r(seed) % 2];
+	int behavior = what[rand_r(seed) % ARRAY_SIZE(what)];
+	long err;
+
+	if (behavior == MADV_PREFETCH && rand_r(seed) % 2)
+		node = HOME;
+	err = hmadvise(node, (char *)fire->buf + first * page_size(),
+		       nr * page_size(), behavior);
+	if (err && err != -EAGAIN && err != -EBUSY && err != -ENOSPC)
+		fire->failed = strerror(-err);
+}
+
+TEST_F_TIMEOUT(pin, under_fire, 120)
+{
+	struct fire fire = { .self = self };
+	struct worker worker[WORKERS];
+	pthread_t thread[WORKERS];
+	unsigned int seed = 42;
+	uint64_t sum, end;
+	int i, rounds = 0;
+	size_t page;
+	pid_t pid;
+
+	fire.pages = self->mem / 2 / self->page;
+	fire.buf = buf_alloc(fire.pages * self->page);
+	for (i = 0; i < WORKERS; i++) {
+		worker[i] = (struct worker){ &fire, i };
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, i == CPU ?
+					    add_on_cpu : add_on_npu,
+					    &worker[i]));
+	}
+	end = now_ms() + scaled(6000, 10000);
+	while (now_ms() < end) {
+		advise_at_random(&fire, &seed);
+		if (++rounds % 8)
+			continue;
+		pid = fork();
+		if (!pid)
+			_exit(vm_pin() ? 1 : 0);
+		EXPECT_EQ(0, child_result(pid, 20000));
+	}
+	fire.stop = true;
+	for (i = 0; i < WORKERS; i++)
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+	EXPECT_EQ(NULL, fire.failed)
+		TH_LOG("%s failed", fire.failed);
+	for (i = 0; i < WORKERS; i++) {
+		for (sum = 0, page = 0; page < fire.pages; page++)
+			sum += fire.buf[page * (self->page / 8) + i];
+		EXPECT_EQ(fire.sum[i], sum);
+		EXPECT_LT(0, sum);
+	}
+	EXPECT_LT(scaled(20, 4), rounds);
+	EXPECT_EQ(pinned(0) + pinned(1), vm_pin());
+	munmap(fire.buf, fire.pages * self->page);
+	EXPECT_TRUE(npu_wait_free(self->fd[0], self->mem, 5000));
 }
 
 /* Over a limit, or when a copy fails, nothing is charged that is not kept. */
