@@ -4,7 +4,7 @@
 //!
 //! # What is where
 //!
-//! - [`exports`]: the C interface for drivers; [`advise`]: hmadvise(2),
+//! - [`exports`]: the C interface for drivers; [`advise`], [`prefetch`]: hmadvise(2),
 //! - [`device`], [`memory`], [`chunk`]: devices and who has which page of their memory,
 //!   [`dmem`]: and who pays for it,
 //! - [`space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
@@ -85,6 +85,7 @@ mod original;
 mod pin;
 #[allow(dead_code, reason = "the callers come one by one")]
 mod policy;
+mod prefetch;
 mod range;
 mod space;
 mod standalone;
