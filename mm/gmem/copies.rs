@@ -198,6 +198,9 @@ pub(crate) fn drop_file(is_lease: impl Fn(&Lease) -> bool) {
     drop_all(|_, copy| copy.lease.as_ref().is_some_and(&is_lease));
 }
 
+/// The page frames of no host pages.
+const NO_FRAMES: [usize; WINDOW] = [0; WINDOW];
+
 /// A copy that a fault is about to enter.
 pub(crate) struct Draft {
     key: Key,
@@ -319,6 +322,7 @@ impl Drafts {
         }
         for draft in &mut self.list {
             match draft.new.take() {
+                None if draft.frames == NO_FRAMES => {}
                 Some(node) => {
                     // One that had less.
                     map.drop_copy(directory, draft.key);
@@ -335,15 +339,18 @@ impl Drafts {
         true
     }
 
-    /// Keeps those that the space has already.
-    pub(crate) fn without_new(mut self) -> Self {
-        self.list.retain(|draft| draft.new.is_none());
-        self
+    /// Gives up those that are new: their bytes could not be copied.
+    pub(crate) fn give_up_new(&mut self) {
+        for draft in &mut self.list {
+            if draft.new.take().is_some() {
+                draft.frames = NO_FRAMES;
+            }
+        }
     }
 }
 
 fn frames_of(originals: &Originals) -> [usize; WINDOW] {
-    let mut frames = [0; WINDOW];
+    let mut frames = NO_FRAMES;
     for (frame, original) in frames.iter_mut().zip(originals) {
         *frame = original.as_ref().map_or(0, |original| original.pfn());
     }

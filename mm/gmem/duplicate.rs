@@ -129,11 +129,11 @@ impl Part<'_> {
         }
         let parts = memory.parts();
         if let Err(e) = parts.mmu.copy_to_dev(runs.as_slice()) {
-            return if strict {
-                Err(e)
-            } else {
-                Ok(drafts.without_new())
-            };
+            if strict {
+                return Err(e);
+            }
+            drafts.give_up_new();
+            return Ok(drafts);
         }
         if copied > 0 {
             parts.stats.to_dev.add(copied << PAGE_SHIFT);
