@@ -180,11 +180,28 @@ fn drop_all(which: impl Fn(Key, &Copy) -> bool) -> usize {
 }
 
 /// Drops the copies in some pages, of one chunk, of the memory; returns how many pages they had.
+///
+/// A copy is one unit of the memory, which knows where it was mapped.
 pub(crate) fn drop_pages(memory: &Memory, pages: Range<usize>) -> usize {
+    let mut dropped = 0;
     if !memory.has_copies(pages.start) {
         return 0;
     }
-    drop_all(|_, copy| copy.run.has_some(memory, &pages))
+    for (unit, spot) in memory.units_of(pages.start) {
+        if !pages.contains(&unit.first_page()) {
+            continue;
+        }
+        let Some(space) = Space::find_key(spot.space) else {
+            continue;
+        };
+        let key = (spot.page & !(WINDOW as u64 - 1), memory.parts().id);
+        let mut map = space.lock_map();
+        let copy = map.copies().0.get(&key);
+        if copy.is_some_and(|copy| copy.run.has_some(memory, &pages)) {
+            dropped += map.drop_copy(&space.directory, key);
+        }
+    }
+    dropped
 }
 
 /// Drops the copies in a memory to which none is added any more. Afterwards no callback has one in

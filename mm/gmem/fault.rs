@@ -57,6 +57,9 @@ use kernel::{
 /// How often a block is tried again because the CPU page table changed meanwhile.
 const MAX_COLLISIONS: usize = 1000;
 
+/// After so many tries no copies are made any more: they might push each other out.
+const MAX_COPY_TRIES: usize = 16;
+
 /// How often pages are brought to the device before they are mapped where they are: the first try
 /// may find pages in swap or shared by COW, which the read behind it makes movable.
 pub(crate) const MAX_MOVES: usize = 3;
@@ -164,6 +167,12 @@ pub(crate) struct Part<'a> {
     pub(crate) request: Request,
 }
 
+/// Whether a try may make copies.
+struct Copying<'a> {
+    wanted: bool,
+    lease: Option<&'a Lease>,
+}
+
 /// What one try came to.
 pub(crate) enum Try {
     /// All pages up to here are mapped.
@@ -186,8 +195,12 @@ impl Part<'_> {
             .and_then(|_| Lease::of(self.mm, rest.start_byte() as usize));
         let mut moves = 0;
 
-        for _ in 0..MAX_COLLISIONS {
-            match self.attempt(rest, &watch, lease.as_ref(), moves, batch) {
+        for tries in 0..MAX_COLLISIONS {
+            let copying = Copying {
+                wanted: tries < MAX_COPY_TRIES,
+                lease: lease.as_ref(),
+            };
+            match self.attempt(rest, &watch, copying, moves, batch) {
                 Ok(Try::Done(end)) => return Ok(end),
                 Ok(Try::Remote(end)) if self.request.purpose == Purpose::Prefetch => {
                     return Err((EBUSY, Some(end)));
@@ -208,7 +221,7 @@ impl Part<'_> {
         &self,
         rest: PageRange,
         watch: &Watch,
-        lease: Option<&Lease>,
+        copying: Copying<'_>,
         moves: usize,
         batch: &mut Batch,
     ) -> Result<Try> {
@@ -236,11 +249,14 @@ impl Part<'_> {
         self.check(vma)?;
         let _block = space.lock_block(piece);
 
-        let lease = lease.filter(|lease| lease.covers(vma) && !lease.is_broken());
-        let copying = self
+        let lease = copying
+            .lease
+            .filter(|lease| lease.covers(vma) && !lease.is_broken());
+        let can_copy = vma_info::is_anonymous(vma) || lease.is_some();
+        let copies = self
             .copying(attributes)
-            .filter(|_| vma_info::is_anonymous(vma) || lease.is_some());
-        if let Some(memory) = copying {
+            .filter(|_| copying.wanted && can_copy);
+        if let Some(memory) = copies {
             return self.map_copies(memory, vma, piece, vma_pages, watch, &mmap, lease, batch);
         }
 

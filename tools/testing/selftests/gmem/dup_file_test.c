@@ -229,6 +229,19 @@ TEST_F(file, truncated)
 	EXPECT_TRUE(readers_see(&self->npus, self->buf, LEN, 5));
 }
 
+/* Reclaim takes the host's pages, and the copies of them. */
+TEST_F(file, reclaimed)
+{
+	ASSERT_EQ(0, madvise(self->buf, LEN, MADV_PAGEOUT));
+	/* Without swap the pages of tmpfs stay. */
+	if (!strcmp(variant->type, "ext4")) {
+		EXPECT_GT(LEN, copied(0));
+		EXPECT_GT(LEN, copied(1));
+	}
+	EXPECT_TRUE(readers_see(&self->npus, self->buf, LEN, 5));
+	EXPECT_TRUE(buf_check(self->buf, LEN, 5));
+}
+
 struct reading {
 	struct readers *npus;
 	char *buf;
