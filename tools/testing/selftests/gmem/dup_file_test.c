@@ -162,7 +162,7 @@ FIXTURE_TEARDOWN(file)
 		loop_free();
 }
 
-TEST_F(file, read_where_they_are)
+TEST_F_TIMEOUT(file, read_where_they_are, 120)
 {
 	long long remote = counter(0, "remote"), from = counter(0, "from_dev");
 
@@ -175,7 +175,7 @@ TEST_F(file, read_where_they_are)
 	EXPECT_TRUE(buf_check(self->buf, LEN, 5));
 }
 
-TEST_F(file, opened_for_write)
+TEST_F_TIMEOUT(file, opened_for_write, 120)
 {
 	int fd = open(PATH, O_RDWR | O_CLOEXEC);
 	char *bytes = malloc(LEN);
@@ -199,7 +199,7 @@ TEST_F(file, opened_for_write)
 	EXPECT_TRUE(readers_see(&self->npus, self->buf, LEN, 6));
 }
 
-TEST_F(file, opened_for_write_without_waiting)
+TEST_F_TIMEOUT(file, opened_for_write_without_waiting, 120)
 {
 	uint64_t end = now_ms() + ENOUGH;
 	int fd;
@@ -214,7 +214,7 @@ TEST_F(file, opened_for_write_without_waiting)
 	close(fd);
 }
 
-TEST_F(file, truncated)
+TEST_F_TIMEOUT(file, truncated, 120)
 {
 	struct npu_wait result;
 	struct npu_cmd cmd = cmd_read(self->buf, LEN);
@@ -230,7 +230,7 @@ TEST_F(file, truncated)
 }
 
 /* Reclaim takes the host's pages, and the copies of them. */
-TEST_F(file, reclaimed)
+TEST_F_TIMEOUT(file, reclaimed, 120)
 {
 	ASSERT_EQ(0, madvise(self->buf, LEN, MADV_PAGEOUT));
 	/* Without swap the pages of tmpfs stay. */
@@ -289,7 +289,7 @@ TEST_F_TIMEOUT(file, written_while_read, 120)
 }
 
 /* Another process's copies go as well. */
-TEST_F(file, two_processes)
+TEST_F_TIMEOUT(file, two_processes, 120)
 {
 	struct baton ready, go;
 	pid_t pid;
@@ -320,7 +320,7 @@ TEST_F(file, two_processes)
 }
 
 /* A file larger than the device: copies are dropped, nothing is written back. */
-TEST_F(file, under_pressure)
+TEST_F_TIMEOUT(file, under_pressure, 240)
 {
 	size_t len = 40 * MiB;
 	long long from, evicted;
@@ -336,7 +336,7 @@ TEST_F(file, under_pressure)
 	ASSERT_EQ(0, hmadvise(-1, buf, len, MADV_READ_MOSTLY));
 	from = counter(0, "from_dev");
 	evicted = counter(0, "evicted");
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < scaled(2, 1); i++)
 		ASSERT_EQ(0, npu_run1(self->npus.fd[0], cmd_read(buf, len)));
 	EXPECT_LT(16 * MiB, copied(0));
 	EXPECT_GE(32 * MiB, copied(0));

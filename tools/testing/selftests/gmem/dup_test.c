@@ -271,16 +271,16 @@ TEST_F(anon, prefetched)
 }
 
 /* More copies than the NPU has room for: they make room, nothing is written back. */
-TEST_F(anon, under_pressure)
+TEST_F_TIMEOUT(anon, under_pressure, 240)
 {
-	size_t mem = npu_default_mem(), len = mem + 8 * MiB;
+	size_t mem = 32 * MiB, len = mem + 8 * MiB;
 	long long from = counter(0, "from_dev"), evicted = counter(0, "evicted");
 	char *other = buf_alloc(len);
 	int i;
 
 	buf_fill(other, len, 3);
 	ASSERT_EQ(0, hmadvise(-1, other, len, MADV_READ_MOSTLY));
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < scaled(2, 1); i++)
 		ASSERT_EQ(0, npu_run1(self->npus.fd[0], cmd_read(other, len)));
 	EXPECT_LT(mem / 2, copied(0));
 	EXPECT_GE(mem, copied(0));
