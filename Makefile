@@ -4,7 +4,7 @@
 CONFIG ?= release
 export GMEM_CACHE KSRC
 
-.PHONY: help run test bench shell check stat series clean prepare
+.PHONY: help run test bench bench-oversub shell check stat series clean prepare
 .NOTPARALLEL:
 
 help:
@@ -14,6 +14,8 @@ help:
 	@echo '             CONFIG=debug   under KASAN, lockdep, DEBUG_VM ...'
 	@echo '             TEST=REGEX     only the kselftest programs that match'
 	@echo '  bench    measure against the HMM test device; build/bench.json and a table'
+	@echo '  bench-oversub  jobs over more memory than the device has, against bars;'
+	@echo '             build/oversub.json, a plot and a table'
 	@echo '  shell    a shell in the guest, over the host'"'"'s root (writes are lost)'
 	@echo '  check    style, lints, panic gate, the series applies, size budget'
 	@echo '  stat     changed lines of existing files, sizes, unsafe and call lines'
@@ -32,6 +34,9 @@ test: prepare
 
 bench: prepare
 	@scripts/run-bench
+
+bench-oversub: prepare
+	@scripts/run-bench oversub $(ARGS)
 
 shell: prepare
 	@scripts/boot-guest --kernel $(CONFIG) --share-root --shell -- /bin/sh

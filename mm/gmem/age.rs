@@ -13,6 +13,7 @@ use crate::{
     },
     range::PageRange,
     space::Space,
+    sys,
     units::Spot, //
 };
 
@@ -37,6 +38,11 @@ pub(crate) fn ask(memory: &Memory, unit: Unit, spot: Spot) -> Seen {
     }
     drop(map);
     if used {
+        sys::trace_used(
+            memory.parts().id,
+            pages.start_byte() as usize,
+            pages.len_bytes() as usize,
+        );
         Seen::Used
     } else {
         Seen::Idle

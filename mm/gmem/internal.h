@@ -44,6 +44,7 @@ unsigned int gmem_nr_node_ids(void);
 bool gmem_node_has_memory(int nid);
 void gmem_trace_fault(unsigned int dev, unsigned long addr, unsigned long len,
 		      unsigned int access, int ret);
+void gmem_trace_used(unsigned int dev, unsigned long addr, unsigned long len);
 void gmem_trace_migrate(unsigned int dev, bool to_device, unsigned long addr,
 			unsigned long pages);
 void gmem_trace_invalidate(unsigned long start, unsigned long end,

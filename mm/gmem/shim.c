@@ -213,6 +213,11 @@ void gmem_trace_fault(unsigned int dev, unsigned long addr, unsigned long len,
 	trace_fault(dev, addr, len, access, ret);
 }
 
+void gmem_trace_used(unsigned int dev, unsigned long addr, unsigned long len)
+{
+	trace_used(dev, addr, len);
+}
+
 void gmem_trace_migrate(unsigned int dev, bool to_device, unsigned long addr,
 			unsigned long pages)
 {

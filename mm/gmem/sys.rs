@@ -170,6 +170,12 @@ pub(crate) fn trace_fault(dev: u32, addr: usize, len: usize, access: u32, ret: &
     unsafe { bindings::gmem_trace_fault(dev, addr, len, access, ret) };
 }
 
+/// Trace point `gmem:used`.
+pub(crate) fn trace_used(dev: u32, addr: usize, len: usize) {
+    // SAFETY: A plain call.
+    unsafe { bindings::gmem_trace_used(dev, addr, len) };
+}
+
 /// Trace point `gmem:migrate`.
 pub(crate) fn trace_migrate(dev: u32, to_device: bool, addr: usize, pages: usize) {
     // SAFETY: A plain call.

@@ -30,6 +30,23 @@ TRACE_EVENT(fault,
 		  __entry->access & 2 ? "write" : "read", __entry->ret)
 );
 
+TRACE_EVENT(used,
+	TP_PROTO(unsigned int dev, unsigned long addr, unsigned long len),
+	TP_ARGS(dev, addr, len),
+	TP_STRUCT__entry(
+		__field(unsigned int, dev)
+		__field(unsigned long, addr)
+		__field(unsigned long, len)
+	),
+	TP_fast_assign(
+		__entry->dev = dev;
+		__entry->addr = addr;
+		__entry->len = len;
+	),
+	TP_printk("dev=%u addr=0x%lx len=%lu", __entry->dev, __entry->addr,
+		  __entry->len)
+);
+
 TRACE_EVENT(migrate,
 	TP_PROTO(unsigned int dev, bool to_device, unsigned long addr,
 		 unsigned long pages),

@@ -204,7 +204,8 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
             for i in 0..unit.slots() {
                 ghost::put(&mut self.ghosts, slot.key.after(i), slot.stamp, self.now);
             }
-            self.put(unit, List::Cold, |_| ());
+            // Should the same data come back to the same place, it is new.
+            self.put(unit, List::Cold, |slot| slot.key = Key::default());
         }
     }
 
@@ -232,6 +233,10 @@ where
     G: DerefMut<Target = [Ghost]>,
 {
     fn insert(&mut self, unit: Unit, key: Key) {
+        if self.known(unit).is_some_and(|slot| slot.key == key) {
+            // It is filled piece by piece.
+            return self.used(unit);
+        }
         self.remove(unit);
         self.now = self.now.wrapping_add(unit.slots());
         let distance = (0..unit.slots())

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
-//! `gmem`: look at the devices, run the demo, the benchmark and other programs.
+//! `gmem`: look at the devices, run the demo, the benchmarks and other programs, and
+//! replay what they did.
 
 mod bench;
 mod cpu;
 mod demo;
 mod info;
 mod progress;
+mod record;
 mod run;
+mod sim;
 mod size;
 
 use std::process::ExitCode;
@@ -27,10 +30,14 @@ enum Command {
     Info(info::Args),
     /// Let the CPU and two NPUs work on the same memory and check every result.
     Demo(demo::Args),
-    /// Compare moving memory with the kernel's HMM test device.
+    /// Measure moving memory, or working on more than a device holds.
     Bench(bench::Args),
     /// Run a program with its heap in memory shared with the devices.
     Run(run::Args),
+    /// Record what the devices do while a program runs.
+    Record(record::Args),
+    /// Tell what other policies would have moved in a recorded trace.
+    Sim(sim::Args),
 }
 
 /// The work could not be started.
@@ -42,6 +49,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::Run(args) => run::main(&args),
+        Command::Record(args) => record::main(&args),
+        Command::Sim(args) => sim::main(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("gmem: {error:#}");

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
-//! `gmem bench`: moving memory, against the kernel's HMM test device.
+//! `gmem bench`: moving memory, against the kernel's HMM test device; and more memory
+//! than a device has.
 
 mod measure;
+mod oversub;
 mod row;
 mod side;
 
@@ -18,7 +20,10 @@ use side::{Gmem, Hmm, Side};
 
 /// Arguments of `gmem bench`.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Rounds; in each, both sides take their turn [default: 9, or 3 with
     /// --instructions]
     #[arg(long)]
@@ -36,6 +41,13 @@ pub struct Args {
     /// below 1.1.
     #[arg(long)]
     assert: bool,
+}
+
+/// Other benchmarks; without one, moving memory against the HMM test device.
+#[derive(clap::Subcommand)]
+enum What {
+    /// Work on 0.5 to 4 times as much memory as the device has.
+    Oversub(oversub::Args),
 }
 
 const SIZES: [usize; 4] = [64 << 10, 2 << 20, 16 << 20, 256 << 20];
@@ -72,6 +84,9 @@ fn cases() -> Vec<Case> {
 /// Measures and prints.
 pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
     gmem::probe()?;
+    if let Some(What::Oversub(args)) = &args.what {
+        return oversub::main(args);
+    }
     let room = Npu::open(0)?.info()?.mem_total as usize;
     let largest = SIZES[SIZES.len() - 1];
     ensure!(
