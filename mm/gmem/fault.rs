@@ -415,7 +415,9 @@ impl Part<'_> {
             hint: piece,
             huge_allowed: vma_info::thp_allowed(vma),
             room: room.min(BLOCK_PAGES),
-            scarce: false,
+            scarce: self
+                .memory
+                .is_some_and(|memory| memory.used() * 2 > memory.pages()),
             expected: false,
         };
         Ok(fault.choose().ok_or(EFAULT)?.range)

@@ -287,9 +287,9 @@ where
         for i in 0..chunk.slots() {
             let part = Slot {
                 key: slot.key.after(i),
-                list: List::Cold,
                 fresh: false,
                 asked: false,
+                credit: 0,
                 ..slot
             };
             self.push(Unit::slot(chunk.first_slot().saturating_add(i)), part);
@@ -314,7 +314,15 @@ where
         };
         let now = self.now;
 
+        // Which parts of it are used? Whoever wants a part of it wants to know.
+        let mixed = unit.is_whole() && !search.wants_chunk() && !slot.fresh;
+
         match (slot.list, seen) {
+            (_, Seen::Used | Seen::Running) if mixed && search.pass() => {
+                return Verdict::Split {
+                    first: unit.first_page(),
+                };
+            }
             (_, Seen::Gone) => self.remove(unit),
             (list, Seen::Stuck) => {
                 search.pass();
@@ -323,6 +331,7 @@ where
             (List::Hot, Seen::Used | Seen::Running) if search.pass() => {
                 search.hot_tests = search.hot_tests.saturating_sub(1);
                 self.put(unit, List::Hot, |slot| {
+                    slot.fresh = false;
                     slot.stamp = now;
                     slot.credit = slot.credit.saturating_add(1).min(MAX_CREDIT);
                 });
@@ -344,10 +353,6 @@ where
                 if slot.fresh {
                     // The use that it came for.
                     self.put(unit, List::Cold, |slot| slot.fresh = false);
-                } else if unit.is_whole() && !search.wants_chunk() {
-                    return Verdict::Split {
-                        first: unit.first_page(),
-                    };
                 } else {
                     let hot = self.challenge(unit, now.wrapping_sub(slot.stamp));
                     let list = if hot { List::Hot } else { List::Cold };

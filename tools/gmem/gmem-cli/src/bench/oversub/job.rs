@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 //! The commands, and what they leave in memory.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -22,8 +23,9 @@ pub struct Counters {
     pub to_host: u64,
     pub evicted: u64,
     pub remote: u64,
-    /// Faults that waited for room; `None` if the kernel does not count them.
-    pub waited: Option<u64>,
+    /// Faults of a device that waited for data, and those of them that waited for room;
+    /// `None` if the kernel does not tell.
+    pub waited: Option<(u64, u64)>,
 }
 
 impl Counters {
@@ -36,7 +38,7 @@ impl Counters {
             to_host: info.from_dev,
             evicted: info.evicted,
             remote: info.remote,
-            waited: gmem::vmstat().get("gmem_evict_wait").copied(),
+            waited: waited(Path::new("/sys/kernel/debug/gmem")),
         })
     }
 
@@ -51,7 +53,7 @@ impl Counters {
             waited: self
                 .waited
                 .zip(before.waited)
-                .map(|(now, before)| now - before),
+                .map(|(now, before)| (now.0 - before.0, now.1 - before.1)),
         }
     }
 
@@ -59,6 +61,20 @@ impl Counters {
     pub fn moved(&self) -> u64 {
         self.to_device + self.to_host + self.remote
     }
+}
+
+/// Faults and those that waited, by the first device's statistics in debugfs.
+fn waited(debugfs: &Path) -> Option<(u64, u64)> {
+    let mut devices: Vec<_> = std::fs::read_dir(debugfs).ok()?.flatten().collect();
+    devices.retain(|device| device.path().is_dir());
+    devices.sort_by_key(std::fs::DirEntry::file_name);
+    let stats = std::fs::read_to_string(devices.first()?.path().join("stats")).ok()?;
+    let value = |name: &str| {
+        let mut lines = stats.lines();
+        let text = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        text.trim().parse().ok()
+    };
+    Some((value("demand_faults")?, value("evict_wait")?))
 }
 
 /// The working set.
@@ -185,6 +201,19 @@ mod tests {
             }
         }
         assert!(windows(&[], 3).is_empty());
+    }
+
+    #[test]
+    fn waiting_is_read_from_debugfs() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(waited(dir.path()), None);
+        std::fs::write(dir.path().join("a-file"), "").unwrap();
+        std::fs::create_dir(dir.path().join("npu0-1")).unwrap();
+        let stats = dir.path().join("npu0-1/stats");
+        std::fs::write(&stats, "faults 9\ndemand_faults 7\nevict_wait 2\n").unwrap();
+        assert_eq!(waited(dir.path()), Some((7, 2)));
+        std::fs::write(&stats, "faults 9\n").unwrap();
+        assert_eq!(waited(dir.path()), None);
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub struct Case {
     evicted_bytes: u64,
     remote_bytes: u64,
     faults: u64,
-    /// Faults that waited for room.
-    waited: Option<u64>,
+    /// Faults that did not only map ahead, and those of them that waited for room.
+    waited: Option<(u64, u64)>,
     /// What policies would have moved, in the order of [`Policy::ALL`].
     pub simulated_bytes: [u64; Policy::ALL.len()],
     to_belady: f64,
@@ -112,7 +112,7 @@ impl Case {
 
     fn waited_part(&self) -> Option<f64> {
         self.waited
-            .map(|waited| waited as f64 / self.faults.max(1) as f64)
+            .map(|(faults, waited)| waited as f64 / faults.max(1) as f64)
     }
 }
 
@@ -266,7 +266,7 @@ mod tests {
             counters: Counters {
                 faults: 100,
                 to_device: moved,
-                waited: Some(waited),
+                waited: Some((100, waited)),
                 ..Counters::default()
             },
         };
