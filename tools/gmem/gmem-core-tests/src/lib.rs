@@ -27,5 +27,7 @@ mod attributes_test;
 mod block_test;
 mod entry_test;
 mod lru_test;
+mod policy_test;
 mod range_test;
+mod ranking_test;
 mod va_test;

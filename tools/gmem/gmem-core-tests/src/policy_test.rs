@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+//! Walks, bounces and places.
+
+use proptest::prelude::*;
+
+use crate::policy::ahead::*;
+use crate::policy::place::*;
+use crate::policy::thrash::*;
+use crate::policy::Key;
+use crate::range::PageRange;
+
+fn range(first: u64, count: u64) -> PageRange {
+    PageRange::with_count(first, count).unwrap()
+}
+
+#[test]
+fn a_walk_is_served_ahead_in_growing_windows() {
+    let mut ahead = Ahead::new();
+    let (mut next, mut windows) = (10_000, Vec::new());
+    for _ in 0..12 {
+        let fault = range(next, 16);
+        next = fault.end();
+        if let Some(window) = ahead.fault(fault) {
+            let ranges: Vec<_> = window.ranges().collect();
+            assert!(window.is_sequential());
+            assert_eq!(ranges, [range(next, window.pages())]);
+            assert!(ahead.expects(ranges[0].end()));
+            windows.push(window.pages());
+            next = ranges[0].end();
+        }
+    }
+    assert_eq!(windows[0], MIN_WINDOW);
+    assert!(
+        windows
+            .windows(2)
+            .all(|w| w[1] == (2 * w[0]).min(MAX_WINDOW)),
+        "{windows:?}"
+    );
+    assert_eq!(windows.last(), Some(&MAX_WINDOW));
+}
+
+#[test]
+fn a_stride_is_served_where_it_steps() {
+    let mut ahead = Ahead::new();
+    let faults = (0..5).map(|i| range(1000 + i * 416, 16));
+    let last = faults
+        .filter_map(|fault| Some((fault, ahead.fault(fault)?)))
+        .last();
+    let (fault, window) = last.expect("five steps are a walk");
+    assert!(!window.is_sequential());
+    for (i, each) in window.ranges().enumerate() {
+        assert_eq!(each, range(fault.first() + (i as u64 + 1) * 416, 16));
+    }
+}
+
+#[test]
+fn waste_makes_windows_small_and_use_large() {
+    let mut ahead = Ahead::new();
+    (0..20).for_each(|_| ahead.wasted());
+    let walk = |ahead: &mut Ahead, mut next: u64| {
+        let mut largest = 0;
+        for _ in 0..12 {
+            let window = ahead.fault(range(next, 16));
+            next += 16 + window.map_or(0, |window| window.pages());
+            largest = window.map_or(largest, |window| window.pages().max(largest));
+        }
+        largest
+    };
+    assert_eq!(walk(&mut ahead, 1 << 20), MIN_WINDOW);
+    (0..20).for_each(|_| ahead.useful());
+    assert_eq!(walk(&mut ahead, 1 << 24), MAX_WINDOW);
+}
+
+proptest! {
+    #[test]
+    fn faults_anywhere_are_no_walk(seed in any::<u64>()) {
+        let (mut ahead, mut state, mut brought) = (Ahead::new(), seed, 0);
+        for _ in 0..200 {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            // Blocks in a gigabyte: neighbours are rare, but happen.
+            let fault = range((state >> 50) * 16, 16);
+            brought += ahead.fault(fault).map_or(0, |window| window.pages());
+        }
+        prop_assert!(brought < 200 * 16 / 4, "{} pages", brought);
+    }
+
+    #[test]
+    fn windows_are_bounded(faults in prop::collection::vec((0u64..3000, 1u64..600), 0..60)) {
+        let mut ahead = Ahead::new();
+        for (first, count) in faults {
+            if let Some(window) = ahead.fault(range(first, count)) {
+                prop_assert!(window.pages() <= MAX_WINDOW.max(count));
+                prop_assert!(window.ranges().count() <= MAX_WINDOW as usize);
+                prop_assert!(window.ranges().all(|range| !range.is_empty()));
+            }
+        }
+    }
+}
+
+fn bounces() -> Bounces<Vec<Bounce>> {
+    Bounces::new(vec![Bounce::default(); 64])
+}
+
+#[test]
+fn a_block_that_bounces_stays_longer_each_time() {
+    let (mut table, key) = (bounces(), Key::new(1, 0x1000));
+    let mut now = 1_000_000;
+    let mut last = 0;
+    for round in 0..8 {
+        let mut moves = 0;
+        let until = loop {
+            table.moved(key, u8::from(moves % 2 == 0), now);
+            moves += 1;
+            now += 100;
+            if let Some(until) = table.stays_until(key, now) {
+                break until;
+            }
+            assert!(moves < 20, "round {round}: it bounces and is not stopped");
+        };
+        let pause = until - now;
+        assert!(
+            pause >= last.min(PAUSE_US << MAX_DOUBLINGS).saturating_sub(200),
+            "{pause} after {last}"
+        );
+        assert!(pause <= PAUSE_US << MAX_DOUBLINGS);
+        last = pause;
+        now = until;
+        assert_eq!(table.stays_until(key, now), None);
+    }
+    assert!(last > 20 * PAUSE_US);
+    // After a long quiet time it begins anew.
+    now += 100 * last;
+    for i in 0..=BOUNCES {
+        table.moved(key, i % 2, now);
+    }
+    assert!(table
+        .stays_until(key, now)
+        .is_some_and(|until| until - now <= PAUSE_US));
+}
+
+#[test]
+fn moves_that_are_rare_or_one_way_do_not_count() {
+    let (mut table, key) = (bounces(), Key::new(1, 0x1000));
+    for i in 0..100 {
+        table.moved(key, (i % 2) as u8, 1 + i * CLOSE_US);
+        assert_eq!(table.stays_until(key, 1 + i * CLOSE_US), None);
+    }
+    let now = 1 << 40;
+    for i in 0..100 {
+        table.moved(key, 1, now + i);
+        assert_eq!(table.stays_until(key, now + i), None);
+    }
+    assert_eq!(table.stays_until(Key::new(2, 0x9000), now), None);
+}
+
+fn node() -> impl Strategy<Value = Option<Node>> {
+    prop::option::of(0u8..4)
+}
+
+proptest! {
+    #[test]
+    fn the_place_follows_the_order_of_wishes(
+        faulting in 1u8..4, holder in 0u8..4, pinned in node(), preferred in node(),
+        [accessed_by, bounces, movable] in any::<[bool; 3]>(),
+    ) {
+        let wish = Wish { faulting, holder, pinned, preferred, accessed_by, bounces, movable };
+        let to = if !movable {
+            holder
+        } else if let Some(node) = pinned.or(preferred) {
+            node
+        } else if accessed_by || bounces {
+            holder
+        } else {
+            faulting
+        };
+        let place = if to == holder { Place::Stay } else { Place::Move(to) };
+        prop_assert_eq!(wish.place(), place);
+    }
+}

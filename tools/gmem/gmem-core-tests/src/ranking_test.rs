@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+//! Whatever happens, a unit that is in use can be found, and nothing else.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::policy::*;
+
+const CHUNKS: u32 = 4;
+const SLOTS: u32 = CHUNKS * unit::CHUNK_SLOTS;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(Unit, u64),
+    Remove(Unit),
+    Used(Unit),
+    Split(Unit),
+    Search(usize, Vec<u8>),
+}
+
+fn any_unit() -> impl Strategy<Value = Unit> {
+    // Some are beyond the memory.
+    prop_oneof![
+        3 => (0..SLOTS + 3).prop_map(Unit::slot),
+        1 => (0..CHUNKS + 1).prop_map(Unit::chunk),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (any_unit(), 0u64..400).prop_map(|(unit, page)| Step::Insert(unit, page * 16)),
+        1 => any_unit().prop_map(Step::Remove),
+        2 => any_unit().prop_map(Step::Used),
+        1 => any_unit().prop_map(Step::Split),
+        4 => (prop_oneof![Just(1), Just(16), Just(512)], prop::collection::vec(0u8..5, 1..40))
+            .prop_map(|(nr, seen)| Step::Search(nr, seen)),
+    ]
+}
+
+fn ranking() -> Ranking<Vec<Slot>, Vec<Ghost>> {
+    Ranking::new(
+        vec![Slot::default(); SLOTS as usize],
+        vec![Ghost::default(); SLOTS as usize],
+    )
+}
+
+/// First slots of the units in use, and whether they are whole.
+type Model = BTreeMap<u32, bool>;
+
+fn overlaps(model: &Model, unit: Unit) -> Vec<u32> {
+    let ours = unit.first_slot()..unit.first_slot() + unit.slots();
+    let size = |whole| if whole { unit::CHUNK_SLOTS } else { 1 };
+    let hit = |(&at, &whole): (&u32, &bool)| {
+        (at < ours.end && ours.start < at + size(whole)).then_some(at)
+    };
+    model.iter().filter_map(hit).collect()
+}
+
+fn forget(model: &mut Model, unit: Unit) {
+    for at in overlaps(model, unit) {
+        model.remove(&at);
+    }
+}
+
+/// All units that a patient search sees.
+fn listed(ranking: &mut Ranking<Vec<Slot>, Vec<Ghost>>) -> Model {
+    let mut found = Model::new();
+    let mut search = Search::new(1);
+    for _ in 0..4 * SLOTS {
+        let Some(unit) = ranking.candidate(&mut search) else {
+            break;
+        };
+        found.insert(unit.first_slot(), unit.is_whole());
+        if found.len() as u32 == SLOTS {
+            break;
+        }
+        // What must stay goes to the end.
+        ranking.decide(&mut search, unit, Seen::Stuck);
+        if search.wants_chunk() {
+            break;
+        }
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn what_is_in_use_can_leave_and_nothing_else(steps in prop::collection::vec(step(), 0..80)) {
+        let mut ranking = ranking();
+        let mut model = Model::new();
+        for step in steps {
+            match step {
+                Step::Insert(unit, page) => {
+                    ranking.insert(unit, Key::new(7, page));
+                    let same = model.get(&unit.first_slot()) == Some(&unit.is_whole());
+                    if !same {
+                        forget(&mut model, unit);
+                    }
+                    let inside = unit.first_slot() < SLOTS;
+                    if inside {
+                        model.insert(unit.first_slot(), unit.is_whole());
+                    }
+                }
+                Step::Remove(unit) => {
+                    ranking.remove(unit);
+                    forget(&mut model, unit);
+                }
+                Step::Used(unit) => ranking.used(unit),
+                Step::Split(unit) => {
+                    let chunk = unit.around();
+                    ranking.split(unit);
+                    if model.get(&chunk.first_slot()) == Some(&true) {
+                        for at in chunk.first_slot()..chunk.first_slot() + unit::CHUNK_SLOTS {
+                            model.insert(at, false);
+                        }
+                    }
+                }
+                Step::Search(nr, answers) => {
+                    let mut search = Search::new(nr);
+                    for answer in answers {
+                        let Some(unit) = ranking.candidate(&mut search) else {
+                            prop_assert!(model.is_empty());
+                            break;
+                        };
+                        prop_assert_eq!(model.get(&unit.first_slot()), Some(&unit.is_whole()));
+                        let seen = match answer {
+                            0 => Seen::Idle,
+                            1 => Seen::Used,
+                            2 => Seen::Running,
+                            3 => Seen::Stuck,
+                            _ => Seen::Gone,
+                        };
+                        match ranking.decide(&mut search, unit, seen) {
+                            Verdict::Keep if seen == Seen::Gone => {
+                                model.remove(&unit.first_slot());
+                            }
+                            Verdict::Keep => {}
+                            Verdict::Split { first } => {
+                                prop_assert!(unit.is_whole() && !search.wants_chunk());
+                                prop_assert_eq!(first, unit.first_page());
+                                break;
+                            }
+                            Verdict::Evict { first, nr: pages } => {
+                                let chunk = unit.around();
+                                let out = if search.wants_chunk() { chunk } else { unit };
+                                prop_assert_eq!((first, pages), (out.first_page(), out.pages()));
+                                prop_assert!(!matches!(seen, Seen::Stuck | Seen::Gone));
+                                // It did leave.
+                                ranking.remove(out);
+                                forget(&mut model, out);
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+            let first = ranking.candidate(&mut Search::new(1));
+            prop_assert_eq!(first.is_none(), model.is_empty());
+        }
+        prop_assert_eq!(listed(&mut ranking), model);
+    }
+
+    /// Patience ends: also when all is in use, something leaves.
+    #[test]
+    fn a_search_ends(units in prop::collection::vec(any_unit(), 1..200), nr in prop_oneof![Just(1usize), Just(512)]) {
+        let mut ranking = ranking();
+        for (i, &unit) in units.iter().enumerate() {
+            ranking.insert(unit, Key::new(1, i as u64 * 512));
+        }
+        let mut search = Search::new(nr);
+        for _ in 0..3 * PATIENCE + SLOTS {
+            let Some(unit) = ranking.candidate(&mut search) else {
+                prop_assert!(units.iter().all(|unit| unit.first_slot() >= SLOTS));
+                return Ok(());
+            };
+            match ranking.decide(&mut search, unit, Seen::Used) {
+                Verdict::Keep => {}
+                Verdict::Split { .. } => ranking.split(unit),
+                Verdict::Evict { .. } => return Ok(()),
+            }
+        }
+        prop_assert!(false, "nothing leaves");
+    }
+}
+
+/// A large folio of which a part is used is taken apart only for those who need a part.
+#[test]
+fn a_large_unit_in_use_is_taken_apart_for_small_ones() {
+    for (nr, splits) in [(1, true), (512, false)] {
+        let mut ranking = ranking();
+        (0..CHUNKS).for_each(|i| ranking.insert(Unit::chunk(i), Key::new(1, u64::from(i) * 512)));
+        let mut found = false;
+        for _ in 0..4 {
+            let mut search = Search::new(nr);
+            while let Some(unit) = ranking.candidate(&mut search) {
+                match ranking.decide(&mut search, unit, Seen::Used) {
+                    Verdict::Keep => {}
+                    Verdict::Split { .. } => {
+                        found = true;
+                        ranking.split(unit);
+                    }
+                    Verdict::Evict { .. } => break,
+                }
+            }
+        }
+        assert_eq!(found, splits, "{nr} pages");
+    }
+}
