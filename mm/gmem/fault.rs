@@ -415,9 +415,10 @@ impl Part<'_> {
             hint: piece,
             huge_allowed: vma_info::thp_allowed(vma),
             room: room.min(BLOCK_PAGES),
+            // What is large now has to be taken apart when memory runs out.
             scarce: self
                 .memory
-                .is_some_and(|memory| memory.used() * 2 > memory.pages()),
+                .is_some_and(|memory| memory.used() * 4 > memory.pages()),
             expected: false,
         };
         Ok(fault.choose().ok_or(EFAULT)?.range)

@@ -41,8 +41,9 @@ const PATIENCE_MS: u32 = 50;
 /// So many evictions in a row may come to nothing.
 const MAX_FAILURES: usize = 16;
 
-/// The fraction of the memory that is the low mark; the high mark is twice that.
-const LOW_PART: usize = 32;
+/// The fraction of the memory that is the low mark; the high mark is twice that. What is kept
+/// free holds no data, so it is no more than faults take while the worker runs.
+const LOW_PART: usize = 256;
 
 /// With fewer chunks no whole chunk is kept free.
 const MIN_CHUNKS: usize = 8;
