@@ -230,6 +230,8 @@ struct gm_mmu {
  *	PAGE_SIZE must be among them
  * @va_start: first virtual address the device can reach
  * @va_end: one past the last, or 0 for "all"
+ * @bandwidth: of the device's memory as the device sees it, in MB/s, or 0
+ * @latency: likewise, in ns; both are shown at the memory's node
  */
 struct gm_dev_desc {
 	const char *name;
@@ -241,6 +243,8 @@ struct gm_dev_desc {
 	u64 pgsize_bitmap;
 	u64 va_start;
 	u64 va_end;
+	u32 bandwidth;
+	u32 latency;
 };
 
 /**

@@ -220,7 +220,11 @@ fn place(hnid: i32) -> Result<Place> {
     if sys::is_host_node(hnid) {
         return Ok(Place::Host(hnid));
     }
-    device::by_hnid(hnid).map(Place::Device).ok_or(EINVAL)
+    let device = device::by_hnid(hnid).ok_or(EINVAL)?;
+    if !sys::node_allowed(hnid) {
+        return Err(EPERM);
+    }
+    Ok(Place::Device(device))
 }
 
 /// Checks that all mappings of the range are peer-shared. Returns whether it has no holes.

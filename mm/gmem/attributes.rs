@@ -132,6 +132,11 @@ impl Attributes {
         self.with(Change::Unpin(None))
     }
 
+    /// Was a place advised? Then a memory policy does not matter.
+    pub(crate) const fn names_place(&self) -> bool {
+        self.pinned.is_some() || self.preferred.is_some()
+    }
+
     /// Does a fault of `device` bring the page there? If not, the device maps it in host memory.
     pub(crate) fn belongs_to(self, device: u32) -> bool {
         let wish = Wish {

@@ -12,19 +12,25 @@ use crate::{
     evict,
     memory::Memory,
     mmu::Mmu,
+    node::{
+        self,
+        Node,
+        Speed, //
+    },
     pin,
     range::PageRange,
-    stats::Stats,
-    sys, //
+    stats::Stats, //
 };
 use kernel::{
     bindings,
+    device,
     new_condvar,
     new_mutex,
     page::PAGE_SHIFT,
     prelude::*,
     str::CString,
     sync::{
+        aref::ARef,
         Arc,
         CondVar,
         Mutex, //
@@ -48,6 +54,8 @@ pub(crate) struct Description {
     pub(crate) mmu: Mmu,
     pub(crate) caps: u64,
     pub(crate) reach: PageRange,
+    pub(crate) parent: Option<ARef<device::Device>>,
+    pub(crate) speed: Speed,
 }
 
 /// Whether work may begin, and how much is under way.
@@ -63,6 +71,11 @@ pub(crate) struct Device {
     pub(crate) name: CString,
     pub(crate) caps: u64,
     pub(crate) reach: PageRange,
+    parent: Option<ARef<device::Device>>,
+    speed: Speed,
+    /// The node of the memory; locked while memory comes or goes.
+    #[pin]
+    node: Mutex<Option<Node>>,
     #[pin]
     memory: Mutex<Option<Arc<Memory>>>,
     #[pin]
@@ -112,6 +125,9 @@ impl Device {
                 name: desc.name,
                 caps: desc.caps,
                 reach: desc.reach,
+                parent: desc.parent,
+                speed: desc.speed,
+                node <- new_mutex!(None, "gmem_node"),
                 memory <- new_mutex!(None, "gmem_device"),
                 gate <- new_mutex!(Gate { open: true, inside: 0 }, "gmem_gate"),
                 idle <- new_condvar!("gmem_idle"),
@@ -140,11 +156,6 @@ impl Device {
         }
     }
 
-    /// Returns the node id of the device's memory.
-    pub(crate) fn hnid(&self) -> i32 {
-        hnid_of(self.parts.id)
-    }
-
     /// Begins work on the device.
     ///
     /// # Errors
@@ -164,6 +175,12 @@ impl Device {
         self.memory.lock().clone()
     }
 
+    /// Returns whether the memory is the node `hnid`.
+    fn is_at(&self, hnid: i32) -> bool {
+        let memory = self.memory.lock();
+        memory.as_ref().is_some_and(|memory| memory.hnid() == hnid)
+    }
+
     /// Adds memory of `size` bytes.
     ///
     /// # Errors
@@ -171,17 +188,21 @@ impl Device {
     /// `EBUSY` when there is some already; as [`Memory::new`].
     pub(crate) fn register_memory(&self, size: usize) -> Result {
         let _inside = self.enter()?;
+        let mut node = self.node.lock();
         if self.memory().is_some() {
             return Err(EBUSY);
         }
-        let new = Memory::new(self.parts.clone(), &self.name, size)?;
-        let mut memory = self.memory.lock();
-        if memory.is_some() {
-            // A concurrent caller was faster; `new` is dropped after the lock.
-            drop(memory);
-            return Err(EBUSY);
+        let new = Node::new()?;
+        let hnid = match &new {
+            Some(node) => node.id(),
+            None => node::substitute(self.parts.id),
+        };
+        let memory = Memory::new(self.parts.clone(), &self.name, size, hnid, new.as_ref())?;
+        *self.memory.lock() = Some(memory);
+        if let Some(new) = &new {
+            new.publish(self.parent.as_deref(), self.speed);
         }
-        *memory = Some(new);
+        *node = new;
         Ok(())
     }
 
@@ -213,11 +234,16 @@ impl Device {
             None => Err(ENODEV),
         };
         if result.is_ok() {
+            let mut node = self.node.lock();
+            if let Some(node) = &*node {
+                node.retract();
+            }
             let memory = self.memory.lock().take();
             // The worker does not find the memory any more, and is not to be the one that drops it.
             dmem::return_wait();
             // The last user of the pages is gone, so this does not wait.
             drop(memory);
+            *node = None;
         }
         self.gate.lock().open = true;
         result
@@ -295,19 +321,38 @@ pub(crate) fn for_each(mut f: impl FnMut(&Device)) {
     }
 }
 
-/// Returns the node id of the memory of the device with this number.
-pub(crate) fn hnid_of(id: u32) -> i32 {
-    sys::nr_node_ids() + id as i32 - 1
-}
-
 /// Returns the device with this number.
 pub(crate) fn by_id(id: u32) -> Option<Arc<Device>> {
     let index = usize::try_from(id.checked_sub(1)?).ok()?;
     DEVICES.lock().get(index)?.clone()
 }
 
+/// Returns the node id of the memory of the device with this number.
+pub(crate) fn hnid_of(id: u32) -> i32 {
+    let devices = DEVICES.lock();
+    let device = devices.get((id as usize).wrapping_sub(1));
+    let hnid = device.and_then(Option::as_ref).and_then(|device| {
+        let memory = device.memory.lock();
+        memory.as_ref().map(|memory| memory.hnid())
+    });
+    hnid.unwrap_or_else(|| node::substitute(id))
+}
+
 /// Returns the device of a node id.
 pub(crate) fn by_hnid(hnid: i32) -> Option<Arc<Device>> {
-    let slot = usize::try_from(hnid.checked_sub(sys::nr_node_ids())?).ok()?;
-    DEVICES.lock().get(slot)?.clone()
+    let devices = DEVICES.lock();
+    let mut devices = devices.iter().flatten();
+    devices.find(|device| device.is_at(hnid)).cloned()
+}
+
+/// Returns how many pages the node `hnid` has and how many of them are free.
+pub(crate) fn usage(hnid: i32) -> Option<(usize, usize)> {
+    // References are not taken: the caller reads a file of the node and must not be the last user
+    // of its memory.
+    let devices = DEVICES.lock();
+    devices.iter().flatten().find_map(|device| {
+        let memory = device.memory.lock();
+        let memory = memory.as_ref().filter(|memory| memory.hnid() == hnid)?;
+        Some((memory.pages(), memory.pages().saturating_sub(memory.used())))
+    })
 }

@@ -9,6 +9,7 @@ use crate::{
     copies,
     debugfs,
     device::{
+        self,
         Description,
         Device,
         DEVICES, //
@@ -20,6 +21,7 @@ use crate::{
     },
     memory,
     mmu::Mmu,
+    node::Speed,
     range::PageRange,
     space::{
         Space,
@@ -30,6 +32,7 @@ use crate::{
 use kernel::{
     bindings,
     error::from_result,
+    mm::MmWithUser,
     prelude::*,
     str::{
         BStr,
@@ -151,6 +154,13 @@ pub(crate) unsafe extern "C" fn gm_dev_create(
             mmu,
             caps: desc.caps,
             reach: PageRange::from_bytes(desc.va_start, len).ok_or(EINVAL)?,
+            // SAFETY: The driver passes a device or NULL.
+            parent: (!desc.dev.is_null())
+                .then(|| unsafe { kernel::device::Device::get_device(desc.dev) }),
+            speed: Speed {
+                bandwidth: desc.bandwidth,
+                latency: desc.latency,
+            },
         })?;
         // SAFETY: `new` is valid for a write.
         unsafe { *new = Arc::into_raw(device).cast_mut().cast() };
@@ -202,7 +212,7 @@ pub(crate) unsafe extern "C" fn gm_dev_register_physmem(
             return Err(sys::eopnotsupp());
         }
         device.register_memory(usize::try_from(size)?)?;
-        Ok(device.hnid())
+        Ok(device.memory().ok_or(ENODEV)?.hnid())
     })
 }
 
@@ -231,8 +241,7 @@ pub(crate) unsafe extern "C" fn gm_dev_hnid(dev: *mut bindings::gm_dev) -> c_int
     from_result(|| {
         // SAFETY: The driver holds the device.
         let device = unsafe { borrow(dev.cast_const().cast::<Device>()) }?;
-        device.memory().ok_or(ENODEV)?;
-        Ok(device.hnid())
+        Ok(device.memory().ok_or(ENODEV)?.hnid())
     })
 }
 
@@ -376,6 +385,39 @@ pub(crate) unsafe extern "C" fn gm_dev_fault(
                 purpose,
             },
         )?;
+        Ok(0)
+    })
+}
+
+/// Tells the shim how many pages the node `nid` has and how many of them are free.
+///
+/// # Safety
+///
+/// `total` and `free` may be written.
+#[export]
+pub(crate) unsafe extern "C" fn gmem_node_usage(nid: c_int, total: *mut usize, free: *mut usize) {
+    if let Some(usage) = device::usage(nid) {
+        // SAFETY: By the safety requirements.
+        unsafe { (*total, *free) = usage };
+    }
+}
+
+/// Moves a range of any process to a node, as `MADV_PREFETCH` of hmadvise(2) does.
+///
+/// # Safety
+///
+/// `mm` is a process that has users.
+#[export]
+pub(crate) unsafe extern "C" fn gmem_prefetch(
+    mm: *mut bindings::mm_struct,
+    hnid: c_int,
+    start: usize,
+    len: usize,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: By the safety requirements.
+        let mm = unsafe { MmWithUser::from_raw(mm) };
+        advise::hmadvise(mm, hnid, start, len, bindings::MADV_PREFETCH as c_int)?;
         Ok(0)
     })
 }

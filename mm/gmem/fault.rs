@@ -260,12 +260,13 @@ impl Part<'_> {
             return self.map_copies(memory, vma, piece, vma_pages, watch, &mmap, lease, batch);
         }
 
-        // A prefetch says by itself where the pages go.
-        let movable = self.memory.filter(|_| {
+        // A prefetch says by itself where the pages go, and advice comes before a memory policy.
+        let movable = self.memory.filter(|memory| {
             vma_info::is_anonymous(vma)
                 && vma.flags() & vma_info::VM_LOCKED == 0
                 && (self.request.purpose == Purpose::Prefetch
-                    || attributes.belongs_to(self.context.device.parts.id))
+                    || (attributes.belongs_to(self.context.device.parts.id)
+                        && (attributes.names_place() || policy_allows(vma, piece, memory))))
         });
         let mut range = self.choose(piece, vma_pages, vma, movable.is_some())?;
         let pool = (attributes.pinned == Some(self.context.device.parts.id))
@@ -423,4 +424,10 @@ impl Part<'_> {
         };
         Ok(fault.choose().ok_or(EFAULT)?.range)
     }
+}
+
+/// Returns whether a memory policy wants the pages on this device, or says nothing of devices.
+fn policy_allows(vma: &VmaRef, piece: PageRange, memory: &Memory) -> bool {
+    let nid = memory.hnid();
+    sys::policy_node(vma, piece.start_byte() as usize, nid).is_none_or(|node| node == nid)
 }

@@ -6,7 +6,8 @@
 //!
 //! - [`exports`]: the C interface for drivers; [`advise`], [`prefetch`]: hmadvise(2),
 //! - [`device`], [`memory`], [`chunk`]: devices and who has which page of their memory,
-//!   [`dmem`]: and who pays for it,
+//!   [`dmem`]: and who pays for it, [`node`]: the NUMA nodes that these are; `hnode.c`,
+//!   `mpol.c` and `walk.c`: what the core asks of them,
 //! - [`space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
 //!   of no process, [`va`]: their addresses,
 //! - [`table`]: the logical page table, a directory of what devices map,
@@ -81,6 +82,7 @@ mod memory;
 mod migrate;
 mod mmu;
 mod move_in;
+mod node;
 mod original;
 mod pin;
 #[allow(dead_code, reason = "the callers come one by one")]

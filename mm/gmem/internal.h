@@ -53,6 +53,15 @@ void gmem_trace_evict(unsigned int dev, unsigned long page,
 		      unsigned long pages, int ret);
 void gmem_count(unsigned int event, unsigned long nr);
 
+/* hnode.c, mpol.c, called by Rust */
+int gmem_node_online(void);
+void gmem_node_publish(int nid, struct device *dev,
+		       unsigned int bandwidth, unsigned int latency);
+void gmem_node_retract(int nid);
+void gmem_node_offline(int nid);
+bool gmem_node_allowed(int nid);
+int gmem_policy_node(struct vm_area_struct *vma, unsigned long addr, int nid);
+
 /* Indexes for gmem_count(), in the order of enum vm_event_item. */
 enum gmem_event {
 	GMEM_EVENT_FAULT,
@@ -98,5 +107,8 @@ long gmem_hmadvise(int hnid, unsigned long start, unsigned long len,
 		   int behavior);
 void gmem_advice_forked(struct mm_struct *mm, struct mm_struct *oldmm,
 			unsigned long start, unsigned long end);
+void gmem_node_usage(int nid, unsigned long *total, unsigned long *free);
+int gmem_prefetch(struct mm_struct *mm, int hnid, unsigned long start,
+		  unsigned long len);
 
 #endif /* _MM_GMEM_INTERNAL_H */

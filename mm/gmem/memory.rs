@@ -21,6 +21,7 @@ use crate::{
         Region, //
     },
     home,
+    node::Node,
     policy::{
         unit::SLOT_PAGES,
         Search,
@@ -148,15 +149,23 @@ pub(crate) struct Memory {
     pub(crate) worker: Worker,
     #[pin]
     pub(crate) work: Work<Self>,
+    hnid: i32,
 }
 
 impl Memory {
-    /// Makes pages for `size` bytes of memory, a multiple of 2 MiB.
+    /// Makes pages for `size` bytes of memory, a multiple of 2 MiB, on a node or, without one, on
+    /// the caller's; `hnid` is the number it goes by.
     ///
     /// # Errors
     ///
     /// `EINVAL` for a bad size, `ENOMEM`, `ERANGE` when no physical address range is free.
-    pub(crate) fn new(parts: Parts, name: &CStr, size: usize) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        parts: Parts,
+        name: &CStr,
+        size: usize,
+        hnid: i32,
+        node: Option<&Node>,
+    ) -> Result<Arc<Self>> {
         if size == 0 || size % SZ_2M != 0 {
             return Err(EINVAL);
         }
@@ -175,7 +184,13 @@ impl Memory {
         let units = Units::new(nr)?;
         Arc::pin_init(
             try_pin_init!(Self {
-                map <- Pagemap::new(c"gmem", size >> PAGE_SHIFT, owner(), Frames { parts, chunks }),
+                map <- Pagemap::new(
+                    c"gmem",
+                    size >> PAGE_SHIFT,
+                    node.map(Node::id),
+                    owner(),
+                    Frames { parts, chunks }
+                ),
                 buddy,
                 alloc <- new_mutex!(Alloc {
                     owned,
@@ -188,6 +203,7 @@ impl Memory {
                 region,
                 worker <- Worker::new(),
                 work <- new_work!("gmem_evict"),
+                hnid,
             }),
             GFP_KERNEL,
         )
@@ -200,6 +216,11 @@ impl Memory {
     /// Returns the driver's functions and the counters.
     pub(crate) fn parts(&self) -> &Parts {
         &self.map.data().parts
+    }
+
+    /// Returns the number of the memory's node.
+    pub(crate) fn hnid(&self) -> i32 {
+        self.hnid
     }
 
     /// Returns the size in pages.

@@ -4,8 +4,10 @@
 
 use kernel::{
     bindings,
+    device,
     error::to_result,
     mm::{
+        virt::VmaRef,
         Mm,
         MmWithUser, //
     },
@@ -151,7 +153,7 @@ pub(crate) fn fatal_signal() -> bool {
     unsafe { bindings::gmem_fatal_signal() }
 }
 
-/// Returns the number of node ids; heterogeneous nodes are numbered from here.
+/// Returns the number of node ids; no node has this number or a higher one.
 pub(crate) fn nr_node_ids() -> i32 {
     // SAFETY: A plain call.
     unsafe { bindings::gmem_nr_node_ids() as i32 }
@@ -161,6 +163,56 @@ pub(crate) fn nr_node_ids() -> i32 {
 pub(crate) fn is_host_node(nid: i32) -> bool {
     // SAFETY: A plain call; the function checks the range.
     unsafe { bindings::gmem_node_has_memory(nid) }
+}
+
+/// Brings a reserved node online; returns its id.
+///
+/// # Errors
+///
+/// `ENOSPC` when all are taken, `ENOMEM`.
+pub(crate) fn node_online() -> Result<i32> {
+    // SAFETY: A plain call, from a context that may sleep.
+    let nid = unsafe { bindings::gmem_node_online() };
+    to_result(nid.min(0)).map(|()| nid)
+}
+
+/// Tells the world of a node that [`node_online`] returned.
+pub(crate) fn node_publish(
+    nid: i32,
+    parent: Option<&device::Device>,
+    bandwidth: u32,
+    latency: u32,
+) {
+    // The type is a transparent wrapper of the C structure.
+    let parent = parent.map_or(core::ptr::null(), core::ptr::from_ref);
+    // SAFETY: The node is online, the device valid or NULL.
+    unsafe { bindings::gmem_node_publish(nid, parent.cast_mut().cast(), bandwidth, latency) };
+}
+
+/// Undoes [`node_publish`].
+pub(crate) fn node_retract(nid: i32) {
+    // SAFETY: The node is online.
+    unsafe { bindings::gmem_node_retract(nid) };
+}
+
+/// Undoes [`node_online`].
+pub(crate) fn node_offline(nid: i32) {
+    // SAFETY: The node is online and has no pages.
+    unsafe { bindings::gmem_node_offline(nid) };
+}
+
+/// Returns whether the cpuset of the current task has the node of a device.
+pub(crate) fn node_allowed(nid: i32) -> bool {
+    // SAFETY: A plain call; the function checks the range.
+    unsafe { bindings::gmem_node_allowed(nid) }
+}
+
+/// Returns the device node that the memory policy of `vma`, or of its process, names for the
+/// address; `nid` is the node of the device that asks.
+pub(crate) fn policy_node(vma: &VmaRef, addr: usize, nid: i32) -> Option<i32> {
+    // SAFETY: mmap_lock is held as long as the reference lives.
+    let node = unsafe { bindings::gmem_policy_node(vma.as_ptr(), addr, nid) };
+    (node >= 0).then_some(node)
 }
 
 /// Trace point `gmem:fault`.

@@ -121,6 +121,8 @@
 //!     page_sizes: 4096,
 //!     va_start: 0,
 //!     va_end: 1 << 47,
+//!     bandwidth: 0,
+//!     latency: 0,
 //! };
 //! let device = match Device::<ToyMmu>::new(options, toy) {
 //!     Ok(device) => device,

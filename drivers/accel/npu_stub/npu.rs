@@ -96,6 +96,8 @@ impl Npu {
                 page_sizes: PAGE_SIZE as u64 | BLOCK_SIZE,
                 va_start: 0,
                 va_end: 1 << config.va_bits,
+                bandwidth: config.bandwidth,
+                latency: config.latency_us.saturating_mul(1000),
             },
             hw.clone(),
         )?;

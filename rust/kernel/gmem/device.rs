@@ -38,6 +38,10 @@ pub struct Options<'a> {
     pub va_start: u64,
     /// One past the last, or 0 for "all".
     pub va_end: u64,
+    /// Bandwidth of the device's memory as the device sees it, in MB/s, or 0.
+    pub bandwidth: u32,
+    /// Latency likewise, in ns.
+    pub latency: u32,
 }
 
 /// A device known to GMEM. Dropping it makes GMEM forget the device.
@@ -76,6 +80,8 @@ impl<M: Mmu> Device<M> {
             pgsize_bitmap: options.page_sizes,
             va_start: options.va_start,
             va_end: options.va_end,
+            bandwidth: options.bandwidth,
+            latency: options.latency,
         };
         let mut dev = core::ptr::null_mut();
 

@@ -142,6 +142,8 @@ mod tests {
                 page_sizes: PAGE,
                 va_start: 0,
                 va_end: REACH,
+                bandwidth: 0,
+                latency: 0,
             };
             let device = match Device::new(options, Arc::new((), GFP_KERNEL)?) {
                 Err(e) if e.to_errno() == -(bindings::EOPNOTSUPP as i32) => return Ok(None),

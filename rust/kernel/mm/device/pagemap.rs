@@ -146,7 +146,8 @@ impl<T: Operations> Pagemap<T> {
         folio_split: None,
     };
 
-    /// Makes pages for `nr_pages` pages of device memory, on the node nearest to the caller.
+    /// Makes pages for `nr_pages` pages of device memory, on node `nid`, which is online, or on the
+    /// node nearest to the caller.
     ///
     /// # Errors
     ///
@@ -154,6 +155,7 @@ impl<T: Operations> Pagemap<T> {
     pub fn new(
         name: &'static CStr,
         nr_pages: usize,
+        nid: Option<i32>,
         owner: Owner,
         data: T,
     ) -> impl PinInit<Self, Error> {
@@ -180,7 +182,8 @@ impl<T: Operations> Pagemap<T> {
                 pgmap
             };
             // SAFETY: `pgmap` is initialized and pinned.
-            match from_err_ptr(unsafe { bindings::memremap_pages(pgmap, bindings::NUMA_NO_NODE) }) {
+            let nid = nid.unwrap_or(bindings::NUMA_NO_NODE);
+            match from_err_ptr(unsafe { bindings::memremap_pages(pgmap, nid) }) {
                 Ok(_) => Ok(()),
                 Err(e) => {
                     // SAFETY: The fields were written above; the region was requested above.

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Memory policies that name the nodes of devices. */
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+#include "numa_plain.h"
+
+#define LEN	(16 * page_size())
+
+FIXTURE(policy)
+{
+	int fd[2], nid[2];
+	unsigned long bit[2], both;
+};
+
+FIXTURE_SETUP(policy)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		self->fd[i] = npu_open(i);
+		self->nid[i] = npu_info(self->fd[i]).hnid;
+		self->bit[i] = 1UL << self->nid[i];
+		self->both |= self->bit[i];
+	}
+}
+
+FIXTURE_TEARDOWN(policy)
+{
+	EXPECT_EQ(0, sys_set_mempolicy(MPOL_DEFAULT, NO_NODES));
+	close(self->fd[0]);
+	close(self->fd[1]);
+}
+
+TEST_F(policy, plain_calls)
+{
+	EXPECT_EQ(0, numa_plain_calls());
+}
+
+static const int modes[] = {
+	MPOL_PREFERRED, MPOL_PREFERRED_MANY, MPOL_BIND, MPOL_INTERLEAVE,
+	MPOL_WEIGHTED_INTERLEAVE, MPOL_BIND | MPOL_F_STATIC_NODES,
+};
+
+TEST_F(policy, reads_back_what_was_set)
+{
+	char *buf = buf_alloc(LEN);
+	unsigned long masks[] = { self->bit[0], self->both, self->both | HOST };
+	unsigned long mask;
+	size_t i, j;
+	int mode;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		for (j = 0; j < ARRAY_SIZE(masks); j++) {
+			EXPECT_EQ(0, sys_set_mempolicy(modes[i], masks[j]));
+			EXPECT_EQ(0, sys_get_mempolicy(&mode, &mask, NULL, 0));
+			EXPECT_EQ(modes[i], mode);
+			EXPECT_EQ(masks[j], mask);
+			EXPECT_EQ(0, sys_mbind(buf, LEN, modes[i], masks[j], 0));
+			EXPECT_EQ(0, sys_get_mempolicy(&mode, &mask, buf, MPOL_F_ADDR));
+			EXPECT_EQ(modes[i], mode);
+			EXPECT_EQ(masks[j], mask) {
+				TH_LOG("mode %d, nodes %#lx", modes[i], masks[j]);
+			}
+		}
+	}
+	EXPECT_EQ(0, sys_get_mempolicy(&mode, &mask, NULL, MPOL_F_MEMS_ALLOWED));
+	EXPECT_EQ(self->both | HOST, mask & (self->both | HOST));
+}
+
+TEST_F(policy, refuses)
+{
+	char *buf = buf_alloc(LEN);
+	unsigned long free_id = 1UL << 63;
+
+	EXPECT_EQ(-EINVAL, sys_mbind(buf, LEN, MPOL_BIND | MPOL_F_RELATIVE_NODES,
+				     self->bit[0], 0));
+	EXPECT_EQ(-EINVAL, sys_set_mempolicy(MPOL_INTERLEAVE | MPOL_F_RELATIVE_NODES,
+					     self->both | HOST));
+	EXPECT_EQ(-EINVAL, sys_set_mempolicy(MPOL_LOCAL, self->bit[0]));
+	EXPECT_EQ(-EINVAL, sys_set_mempolicy(MPOL_DEFAULT, self->bit[0]));
+	EXPECT_EQ(-EINVAL, sys_mbind(buf + 1, LEN, MPOL_BIND, self->bit[0], 0));
+	EXPECT_EQ(-EINVAL, sys_mbind(buf, LEN, MPOL_BIND, self->bit[0], 1U << 30));
+	EXPECT_EQ(-EINVAL, sys_set_mempolicy(MPOL_BIND, free_id));
+	EXPECT_EQ(-EFAULT, sys_mbind((void *)(page_size() * 3), LEN, MPOL_BIND,
+				     self->bit[0], 0));
+}
+
+/* A process bound to a device has the host's memory for all that is not shared. */
+TEST_F(policy, ordinary_memory_is_the_hosts)
+{
+	size_t i, j, len = scaled(32, 4) * MiB;
+	pid_t pid;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		pid = fork();
+		if (!pid) {
+			char *plain, *shared;
+
+			if (sys_set_mempolicy(modes[i], self->both))
+				_exit(1);
+			plain = buf_alloc_flags(len, MAP_PRIVATE);
+			shared = buf_alloc(len);
+			buf_fill(plain, len, i);
+			buf_fill(shared, len, i + 1);
+			for (j = 0; j < len; j += BLOCK)
+				if (page_node(plain + j) != HOME ||
+				    page_node(shared + j) != HOME)
+					_exit(2);
+			_exit(buf_check(plain, len, i) &&
+			      buf_check(shared, len, i + 1) ? 0 : 3);
+		}
+		EXPECT_EQ(0, child_result(pid, 60000)) {
+			TH_LOG("mode %d", modes[i]);
+		}
+	}
+}
+
+/* Where a block of @buf is after NPU @npu read it. */
+static int used_by(int fd, const char *buf)
+{
+	if (npu_run1(fd, cmd_read(buf, BLOCK)))
+		return -EIO;
+	return page_node(buf);
+}
+
+TEST_F(policy, mbind_places_shared_memory)
+{
+	char *buf = buf_alloc(BLOCK);
+
+	buf_fill(buf, BLOCK, 1);
+	ASSERT_EQ(0, sys_mbind(buf, BLOCK, MPOL_BIND, self->bit[1], 0));
+	/* NPU 0 reads where it lies, NPU 1 has it come. */
+	EXPECT_EQ(HOME, used_by(self->fd[0], buf));
+	EXPECT_EQ(self->nid[1], used_by(self->fd[1], buf));
+	EXPECT_TRUE(on_device(buf, BLOCK));
+	ASSERT_EQ(0, sys_mbind(buf, BLOCK, MPOL_DEFAULT, NO_NODES, 0));
+	EXPECT_EQ(self->nid[0], used_by(self->fd[0], buf));
+	EXPECT_TRUE(buf_check(buf, BLOCK, 1));
+}
+
+TEST_F(policy, task_policy_places_shared_memory)
+{
+	char *buf = buf_alloc(BLOCK);
+
+	buf_fill(buf, BLOCK, 2);
+	ASSERT_EQ(0, sys_set_mempolicy(MPOL_PREFERRED, self->bit[1]));
+	EXPECT_EQ(HOME, used_by(self->fd[0], buf));
+	EXPECT_EQ(self->nid[1], used_by(self->fd[1], buf));
+	ASSERT_EQ(0, sys_set_mempolicy(MPOL_BIND, self->both));
+	EXPECT_EQ(self->nid[0], used_by(self->fd[0], buf));
+	EXPECT_TRUE(buf_check(buf, BLOCK, 2));
+}
+
+TEST_F(policy, interleave_by_blocks)
+{
+	size_t i, n = 4, mine[2] = { 0 };
+	char *buf = buf_alloc(n * BLOCK);
+
+	buf_fill(buf, n * BLOCK, 3);
+	ASSERT_EQ(0, sys_mbind(buf, n * BLOCK, MPOL_INTERLEAVE, self->both, 0));
+	for (i = 0; i < n; i++) {
+		int a = used_by(self->fd[0], buf + i * BLOCK);
+		int b = used_by(self->fd[1], buf + i * BLOCK);
+
+		/* Of each block one of them is the place, and neighbours differ. */
+		if (a == self->nid[0])
+			mine[0]++;
+		else
+			EXPECT_EQ(HOME, a);
+		if (b == self->nid[1])
+			mine[1]++;
+		EXPECT_NE(a == self->nid[0], b == self->nid[1]);
+	}
+	EXPECT_EQ(n / 2, mine[0]);
+	EXPECT_EQ(n / 2, mine[1]);
+	EXPECT_TRUE(buf_check(buf, n * BLOCK, 3));
+}
+
+TEST_F(policy, a_device_that_goes_is_no_longer_meant)
+{
+	char *buf = buf_alloc(BLOCK);
+	struct npu_config one = { .count = 1 };
+	unsigned long mask;
+	int mode, fd;
+
+	buf_fill(buf, BLOCK, 4);
+	ASSERT_EQ(0, sys_mbind(buf, BLOCK, MPOL_BIND, self->bit[1], 0));
+	close(self->fd[0]);
+	close(self->fd[1]);
+	ASSERT_EQ(0, npu_unload());
+	ASSERT_EQ(0, npu_load(&one));
+	EXPECT_EQ(-EINVAL, sys_set_mempolicy(MPOL_BIND, self->bit[1]));
+	EXPECT_EQ(0, sys_get_mempolicy(&mode, &mask, buf, MPOL_F_ADDR));
+	EXPECT_EQ(MPOL_BIND, mode);
+	fd = npu_open(0);
+	EXPECT_EQ(self->nid[0], used_by(fd, buf));
+	EXPECT_TRUE(buf_check(buf, BLOCK, 4));
+	close(fd);
+	npu_require(&(struct npu_config){ .count = 2 });
+	self->fd[0] = npu_open(0);
+	self->fd[1] = npu_open(1);
+}
+
+GMEM_TEST_MAIN

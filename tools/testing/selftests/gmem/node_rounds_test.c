@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Nodes that come and go while the host allocates, and a cpuset names them: no
+ * page is ever handed out there, and nothing is left behind.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "kselftest_harness.h"
+#include "numa_util.h"
+
+#define ROOT	"/sys/fs/cgroup"
+#define GROUP	ROOT "/node_rounds"
+#define LEN	(BLOCK + 3 * page_size())
+
+static const struct npu_config two = { .count = 2, .mem_mib = 16 };
+
+/* What the rounds may cost, in KiB; a debug kernel keeps freed objects for a while. */
+#define TOLERANCE	scaled(8 * 1024, 64 * 1024)
+
+static long long used_kib(void)
+{
+	/* The second empties per-cpu lists, which hold whole blocks. */
+	file_write("/proc/sys/vm/drop_caches", "3");
+	file_write("/proc/sys/vm/compact_memory", "1");
+	sleep_ms(300);
+	return file_find("/proc/meminfo", "MemTotal") -
+	       file_find("/proc/meminfo", "MemAvailable");
+}
+
+/* Allocates and frees host memory of all kinds until it is killed. */
+static void hog(void)
+{
+	size_t len = scaled(64, 16) * MiB;
+
+	if (file_write(GROUP "/cgroup.procs", "0"))
+		_exit(1);
+	for (;;) {
+		char *p = buf_alloc_flags(len, MAP_PRIVATE);
+		int fd = memfd_create("hog", 0);
+
+		buf_fill(p, len, 1);
+		if (!buf_check(p, len, 1) || ftruncate(fd, MiB) ||
+		    write(fd, p, MiB) != MiB)
+			_exit(2);
+		close(fd);
+		munmap(p, len);
+	}
+}
+
+/* The node has no page for the page allocator, and has never given one. */
+static bool never_served(int nid)
+{
+	static const char *const keys[] = {
+		"nr_free_pages", "numa_hit", "numa_miss", "numa_foreign",
+		"numa_interleave", "numa_local", "numa_other", "nr_active_anon",
+		"nr_inactive_anon", "nr_file_pages", "nr_slab_unreclaimable",
+	};
+	char path[64];
+	size_t i;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/vmstat", nid);
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		long long n = file_find(path, keys[i]);
+
+		if (n) {
+			fprintf(stderr, "# node %d: %s %lld\n", nid, keys[i], n);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void one_round(struct __test_metadata *_metadata, char *buf, int i)
+{
+	struct npu_info info[2];
+	char mems[32];
+	int n, fd[2];
+
+	ASSERT_EQ(0, npu_load(&two));
+	for (n = 0; n < 2; n++) {
+		fd[n] = npu_open(n);
+		info[n] = npu_info(fd[n]);
+		ASSERT_TRUE(node_listed("has_hetero_memory", info[n].hnid));
+	}
+	snprintf(mems, sizeof(mems), "%d,%d-%d", HOME, info[0].hnid, info[1].hnid);
+	ASSERT_EQ(0, file_write(GROUP "/cpuset.mems", mems));
+	ASSERT_EQ(0, npu_run1(fd[i & 1], cmd_fill(buf, i, LEN)));
+	ASSERT_TRUE(on_device(buf, LEN));
+	ASSERT_EQ(info[i & 1].hnid, page_node(buf));
+	for (n = 0; n < 2; n++) {
+		ASSERT_TRUE(never_served(info[n].hnid));
+		ASSERT_EQ(0, close(fd[n]));
+	}
+	ASSERT_EQ(0, npu_unload());
+	ASSERT_TRUE(buf_is(buf, LEN, i));
+	for (n = 0; n < 2; n++)
+		ASSERT_FALSE(node_listed("online", info[n].hnid));
+	ASSERT_EQ(0, madvise(buf, LEN, MADV_DONTNEED));
+}
+
+TEST(rounds_rules)
+{
+	/* The counters that never_served() trusts do move where pages are. */
+	EXPECT_LT(0, file_find("/sys/devices/system/node/node0/vmstat", "numa_hit"));
+	EXPECT_LT(0, file_find("/sys/devices/system/node/node0/vmstat", "nr_free_pages"));
+}
+
+FIXTURE(rounds)
+{
+	pid_t hog;
+	char *buf;
+	long long used;
+};
+
+FIXTURE_SETUP(rounds)
+{
+	int i;
+
+	file_write(ROOT "/cgroup.subtree_control", "+cpuset");
+	ASSERT_EQ(0, mkdir(GROUP, 0755));
+	ASSERT_EQ(0, npu_unload());
+	self->buf = buf_alloc(LEN);
+	for (i = 0; i < 5; i++)
+		one_round(_metadata, self->buf, i);
+	self->used = used_kib();
+	self->hog = fork();
+	if (!self->hog)
+		hog();
+}
+
+FIXTURE_TEARDOWN(rounds)
+{
+	struct npu_config defaults = { 0 };
+	int tries;
+
+	for (tries = 0; rmdir(GROUP) && tries < 500; tries++)
+		sleep_ms(10);
+	EXPECT_NE(0, access(GROUP, F_OK));
+	npu_require(&defaults);
+}
+
+TEST_F_TIMEOUT(rounds, register_and_unregister, 280)
+{
+	int i, n = scaled(200, 20);
+
+	for (i = 0; i < n; i++)
+		one_round(_metadata, self->buf, i);
+	kill(self->hog, SIGKILL);
+	EXPECT_EQ(-SIGKILL, child_result(self->hog, 5000));
+	EXPECT_GT(self->used + TOLERANCE, used_kib());
+}
+
+GMEM_TEST_MAIN
