@@ -157,17 +157,15 @@ static inline bool node_listed(const char *file, int node)
 	snprintf(path, sizeof(path), "/sys/devices/system/node/%s", file);
 	if (file_read(path, text, sizeof(text)) < 0)
 		return false;
-	while (*at) {
+	while (*at >= '0' && *at <= '9') {
 		long first = strtol(at, &at, 10), last = first;
 
 		if (*at == '-')
 			last = strtol(at + 1, &at, 10);
 		if (node >= first && node <= last)
 			return true;
-		if (*at)
+		if (*at == ',')
 			at++;
-		if (*at == '\n' || *at == '\0')
-			break;
 	}
 	return false;
 }
