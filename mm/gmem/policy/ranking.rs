@@ -326,6 +326,8 @@ where
             (_, Seen::Gone) => self.remove(unit),
             (list, Seen::Stuck) => {
                 search.pass();
+                // The other list may have one that can leave.
+                search.hot_tests = u32::from(list == List::Cold);
                 self.put(unit, list, |slot| slot.stamp = now);
             }
             (List::Hot, Seen::Used | Seen::Running) if search.pass() => {
