@@ -187,7 +187,7 @@ TEST_F_TIMEOUT(inject, everything_now_and_then, 120)
 		"fail_gmem_copy_peer", "fail_gmem_retry",
 	};
 	char *copy = buf_alloc(self->len);
-	int good = 0, i, hits = 0;
+	int good = 0, i, hits = 0, resident = 0;
 	size_t s;
 
 	for (i = 0; i < scaled(200, 40); i++) {
@@ -203,13 +203,15 @@ TEST_F_TIMEOUT(inject, everything_now_and_then, 120)
 		if (err)
 			continue;
 		good++;
-		ASSERT_LT(0, pages_on_device(copy, self->len));
+		/* Where no device memory could be had the job used host memory. */
+		resident += pages_on_device(copy, self->len) > 0;
 		if (i % 4 == 0)
 			ASSERT_TRUE(buf_check(copy, self->len, 1));
 	}
 	for (s = 0; s < ARRAY_SIZE(sites); s++)
 		fail_stop(sites[s]);
 	EXPECT_LT(0, good);
+	EXPECT_LT(good / 2, resident);
 	EXPECT_LT(0, hits);
 	munmap(copy, self->len);
 }
