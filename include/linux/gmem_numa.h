@@ -42,7 +42,7 @@ struct page *gmem_hnode_page(softleaf_t entry);
 int gmem_page_node(struct vm_area_struct *vma, unsigned long addr);
 int gmem_move_status(struct vm_area_struct *vma, unsigned long addr, int nid);
 void gmem_move_pages(struct mm_struct *mm, const nodemask_t *allowed,
-		     unsigned long nr_pages, const void __user * __user *pages,
+		     unsigned long nr_pages, const void __user *__user *pages,
 		     const int __user *nodes);
 long gmem_migrate_to_node(struct mm_struct *mm, int source, int dest);
 
@@ -88,7 +88,7 @@ static inline int gmem_move_status(struct vm_area_struct *vma,
 static inline void gmem_move_pages(struct mm_struct *mm,
 				   const nodemask_t *allowed,
 				   unsigned long nr_pages,
-				   const void __user * __user *pages,
+				   const void __user *__user *pages,
 				   const int __user *nodes)
 {
 }

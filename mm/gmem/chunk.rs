@@ -4,7 +4,8 @@
 //!
 //! Pages are taken by the allocator, under its mutex, and given back by the last user, under
 //! page-table locks and with interrupts off. So giving back touches nothing but atomics: it clears
-//! bits, and leaves a note when a chunk became empty, which a worker, or the allocator before it, reads.
+//! bits, and leaves a note when a chunk became empty, which a worker, or the allocator before it,
+//! reads.
 //! Only the allocator sets bits, which is why a chunk that it found free stays free.
 
 use crate::dmem;

@@ -17,8 +17,8 @@
 //! # Units
 //!
 //! Device memory is ranked in *slots* of 64 KiB, as pages of the device counted from 0: slot `n` is
-//! pages `16n..16n + 16`. A [`Unit`] is what leaves together: one slot, or a whole chunk of 32 slots
-//! if one huge folio fills it. The rank of a unit says nothing about its neighbours; that is
+//! pages `16n..16n + 16`. A [`Unit`] is what leaves together: one slot, or a whole chunk of 32
+//! slots if one huge folio fills it. The rank of a unit says nothing about its neighbours; that is
 //! why a chunk may be filled by 64 KiB blocks of different age, and each of them can leave alone.
 //!
 //! # How to find a victim

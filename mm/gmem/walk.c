@@ -178,7 +178,7 @@ int gmem_move_status(struct vm_area_struct *vma, unsigned long addr, int nid)
 }
 
 static int get_page_address(unsigned long *addr,
-			    const void __user * __user *pages, unsigned long i)
+			    const void __user *__user *pages, unsigned long i)
 {
 	if (in_compat_syscall()) {
 		compat_uptr_t p;
@@ -210,7 +210,7 @@ static void move_run(struct mm_struct *mm, struct run *run)
  * What did not move is seen afterwards.  A bad argument ends it here too.
  */
 void gmem_move_pages(struct mm_struct *mm, const nodemask_t *allowed,
-		     unsigned long nr_pages, const void __user * __user *pages,
+		     unsigned long nr_pages, const void __user *__user *pages,
 		     const int __user *nodes)
 {
 	struct run run = { .nid = NUMA_NO_NODE };

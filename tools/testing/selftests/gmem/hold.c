@@ -38,10 +38,10 @@ int main(int argc, char **argv)
 			puts(npu_run1(fd, cmd_read(buf, len)) ? "failed" : "used");
 		} else if (!strncmp(line, "node", 4)) {
 			printf("%d\n", page_node(buf));
-		} else if (!strncmp(line, "quit", 4)) {
-			break;
-		} else {
+		} else if (strncmp(line, "quit", 4)) {
 			puts("?");
+		} else {
+			return 0;
 		}
 	}
 	return 0;

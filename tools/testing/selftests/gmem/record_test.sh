@@ -46,5 +46,6 @@ gmem record -o "$work/trace" sh -c 'exit 7' 2>/dev/null
 result "the program's status is passed on" test $? -eq 7
 gmem record -o "$work/trace" /nonexistent 2>"$work/err"
 result "a program that is not there is named" grep -q 'cannot run /nonexistent' "$work/err"
-result "no buffer is left behind" test -z "$(ls -d /sys/kernel/tracing/instances/gmem-* 2>/dev/null)"
+left=$(ls -d /sys/kernel/tracing/instances/gmem-* 2>/dev/null)
+result "no buffer is left behind" test -z "$left"
 finish
