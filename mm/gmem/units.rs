@@ -3,8 +3,8 @@
 //! What of a device's memory is in use, in the order in which it is to leave.
 //!
 //! The [`Ranking`] has the order. Beside it stands where a device mapped each unit last, so that
-//! the device can be asked whether it used it since. That is a hint only: the pages may have moved to
-//! another address.
+//! the device can be asked whether it used it since. That is a hint only: the pages may have moved
+//! to another address.
 
 use crate::policy::{
     unit::{
