@@ -88,16 +88,20 @@ static void gmem_return_work(struct work_struct *work)
 {
 	gmem_return_chunks();
 }
-static DECLARE_WORK(return_work, gmem_return_work);
+static DECLARE_DELAYED_WORK(return_work, gmem_return_work);
+
+/* A program that moves memory to and fro empties and fills chunks all the time. */
+#define RETURN_DELAY	msecs_to_jiffies(20)
 
 /* Callable anywhere. */
 void gmem_return_soon(void)
 {
-	queue_work(system_dfl_wq, &return_work);
+	if (!delayed_work_pending(&return_work))
+		queue_delayed_work(system_dfl_wq, &return_work, RETURN_DELAY);
 }
 
 /* Must not be called under a lock that gmem_return_chunks() takes. */
 void gmem_return_wait(void)
 {
-	flush_work(&return_work);
+	flush_delayed_work(&return_work);
 }
