@@ -181,8 +181,8 @@ impl<T: Operations> Pagemap<T> {
                 bindings::dev_pagemap_init_private(pgmap, res, &Self::OPS, owner.as_raw());
                 pgmap
             };
-            // SAFETY: `pgmap` is initialized and pinned.
             let nid = nid.unwrap_or(bindings::NUMA_NO_NODE);
+            // SAFETY: `pgmap` is initialized and pinned.
             match from_err_ptr(unsafe { bindings::memremap_pages(pgmap, nid) }) {
                 Ok(_) => Ok(()),
                 Err(e) => {
