@@ -42,10 +42,25 @@ use crate::{
 };
 use core::ops::ControlFlow;
 
+mod blocks;
 #[cfg(CONFIG_GMEM_KUNIT_TEST)]
 mod kunit;
+mod value;
 mod walk;
 mod word;
+
+use blocks::{
+    block_last,
+    ends, //
+};
+pub use value::{
+    Found,
+    Mark,
+    Marks,
+    Reserved,
+    Update,
+    Value, //
+};
 
 use walk::{
     Locked,
@@ -60,124 +75,6 @@ pub const MAX_ORDER: u32 = 57;
 const LOCK_BATCH: u32 = 256;
 
 const CHUNK_SHIFT: u32 = if cfg!(CONFIG_BASE_SMALL) { 4 } else { 6 };
-
-/// The last index of the block of `2^order` indices that `index` is in.
-fn block_last(index: usize, order: u32) -> usize {
-    index | 1usize.wrapping_shl(order).wrapping_sub(1)
-}
-
-/// The last indices of the blocks of `2^order` indices that `first..=last` touches, cut at `last`.
-fn ends(first: usize, last: usize, order: u32) -> impl Iterator<Item = usize> {
-    let end = move |index| block_last(index, order).min(last);
-
-    core::iter::successors(Some(end(first)), move |&index| {
-        (index < last).then(|| end(index.wrapping_add(1)))
-    })
-}
-
-/// An integer of [`Value::BITS`] bits.
-///
-/// # Invariants
-///
-/// The bits above [`Value::BITS`] are zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value(usize);
-
-impl Value {
-    /// The number of bits of a value.
-    pub const BITS: u32 = 56;
-
-    const MASK: usize = (1 << Self::BITS) - 1;
-
-    /// Makes a value of the low [`Value::BITS`] bits of `bits`.
-    pub const fn from_bits_truncate(bits: usize) -> Self {
-        // INVARIANT: The upper bits are masked off.
-        Self(bits & Self::MASK)
-    }
-
-    /// Returns the bits of the value.
-    pub const fn bits(self) -> usize {
-        self.0
-    }
-}
-
-/// A mark that entries can carry and searches can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Mark {
-    /// `XA_MARK_0`
-    Mark0 = 0,
-    /// `XA_MARK_1`
-    Mark1 = 1,
-    /// `XA_MARK_2`
-    Mark2 = 2,
-}
-
-impl Mark {
-    const ALL: [Self; bindings::XA_MAX_MARKS as usize] = [Self::Mark0, Self::Mark1, Self::Mark2];
-}
-
-/// A set of [`Mark`]s.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks(u8);
-
-impl Marks {
-    /// The empty set.
-    pub const NONE: Self = Self(0);
-
-    /// Adds `mark` to the set when `on`.
-    #[must_use]
-    pub const fn with(self, mark: Mark, on: bool) -> Self {
-        Self(self.0 | (on as u8) << mark as u8)
-    }
-
-    /// Is `mark` in the set?
-    pub const fn contains(self, mark: Mark) -> bool {
-        self.0 >> mark as u8 & 1 != 0
-    }
-}
-
-/// An entry of the array.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The first index of the entry, a multiple of `2^order`.
-    pub base: usize,
-    /// The entry covers `2^order` indices.
-    pub order: u32,
-    /// What was stored.
-    pub value: Value,
-}
-
-impl Found {
-    /// The last index of the entry.
-    pub fn last(&self) -> usize {
-        block_last(self.base, self.order)
-    }
-}
-
-/// What [`ValueArray::update`] does with an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Update {
-    /// Leave it.
-    Keep,
-    /// Give it another value and these marks; the extent stays.
-    Replace(Value, Marks),
-    /// Remove it, but keep its place reserved.
-    Vacate,
-    /// Remove it.
-    Erase,
-    /// Leave it and end the walk.
-    Stop,
-}
-
-/// What [`ValueArray::update`] does with the reservations of a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reserved {
-    /// They stay.
-    Keep,
-    /// They are given up.
-    Drop,
-}
 
 /// A sparse array of [`Value`]s.
 ///

@@ -27,7 +27,7 @@ impl Word {
     const VALUE_SHIFT: u32 = 7;
 
     pub(super) fn live(order: u32, value: Value) -> Self {
-        Self(value.0 << Self::VALUE_SHIFT | Self::reservation(order).0 | Self::LIVE)
+        Self(value.bits() << Self::VALUE_SHIFT | Self::reservation(order).0 | Self::LIVE)
     }
 
     pub(super) fn reservation(order: u32) -> Self {
