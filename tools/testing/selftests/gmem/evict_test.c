@@ -125,8 +125,6 @@ TEST_F_TIMEOUT(evict, what_is_used_stays, 120)
 	 * What streams past, and the hot part once more before the device has
 	 * seen that it is hot. Without that it would come five times.
 	 */
-	if (variant->advice == MADV_HUGEPAGE)
-		return; /* A huge page takes a whole chunk, hot pieces and all. */
 	EXPECT_GE(2 * (self->len - hot) + 2 * hot, moved);
 }
 

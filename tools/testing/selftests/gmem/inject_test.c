@@ -203,8 +203,10 @@ TEST_F_TIMEOUT(inject, everything_now_and_then, 120)
 		if (err)
 			continue;
 		good++;
-		/* Where no device memory could be had the job used host memory. */
 		resident += pages_on_device(copy, self->len) > 0;
+		/* Only where no device memory could be had may it use host memory. */
+		if (strcmp(sites[i % 5], "fail_gmem_alloc"))
+			ASSERT_LT(0, pages_on_device(copy, self->len));
 		if (i % 4 == 0)
 			ASSERT_TRUE(buf_check(copy, self->len, 1));
 	}
