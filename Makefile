@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # The one entry point; every target is a script in scripts/ that has a --help.
 
-CONFIG ?= release
+ARCH ?= x86_64
+CONFIG ?= $(if $(filter arm64,$(ARCH)),arm64,release)
 export GMEM_CACHE KSRC
+
+ifneq ($(ARCH),x86_64)
+ifneq ($(strip $(ARCH) $(CONFIG) $(filter-out test prepare,$(MAKECMDGOALS))),arm64 arm64)
+$(error ARCH=$(ARCH): only "make test ARCH=arm64", of the release kernel, is there)
+endif
+endif
 
 .PHONY: help run test bench bench-oversub shell check stat series clean prepare
 .NOTPARALLEL:
@@ -12,6 +19,7 @@ help:
 	@echo '  run      build all that is needed, boot the guest and run the demo'
 	@echo '  test     host tests, KUnit and kselftests in the guest'
 	@echo '             CONFIG=debug   under KASAN, lockdep, DEBUG_VM ...'
+	@echo '             ARCH=arm64     the release kernel for arm64, in its own guest'
 	@echo '             TEST=REGEX     only the kselftest programs that match'
 	@echo '  bench    measure against the HMM test device; build/bench.json and a table'
 	@echo '  bench-oversub  jobs over more memory than the device has, against bars;'

@@ -73,7 +73,7 @@ static void change(struct attr *attr, int behavior, int node)
 static const char *step_advise(int first, int nr, const int *nodes)
 {
 	int behavior = MADV_PREFERRED_NODE + rand() % 6;
-	bool mapped = false, hole = false;
+	bool hole = false;
 	int node = nodes[rand() % 2], i;
 	long want, got;
 
@@ -81,7 +81,6 @@ static const char *step_advise(int first, int nr, const int *nodes)
 	    behavior != MADV_ACCESSED_BY && rand() % 2)
 		node = -1;
 	for (i = first; i < first + nr; i++) {
-		mapped |= model[i].mapped;
 		hole |= !model[i].mapped;
 		if (model[i].mapped)
 			change(&model[i].attr, behavior, node);
