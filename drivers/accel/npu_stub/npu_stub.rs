@@ -57,7 +57,7 @@ module! {
             description: "Memory of each NPU in MiB, even",
         },
         va_bits: u32 {
-            default: 47,
+            default: 48,
             description: "Width of an NPU's virtual addresses, 32 to 48",
         },
         faults: u32 {

@@ -174,7 +174,7 @@ struct gm_dev_desc toy_desc(struct toy *toy, struct device *dev)
 		.dev_data = toy,
 		.caps = GM_DEV_CAP_REPLAYABLE,
 		.pgsize_bitmap = PAGE_SIZE,
-		.va_end = 1ULL << 47,
+		.va_end = 1ULL << 48,
 	};
 }
 

@@ -114,7 +114,7 @@ TEST_F(limits, malformed_commands)
 		WITH(cmd_fill(b, 0, 8), src0, 8), WITH(cmd_fill(b, 0, 8), src1, 8),
 		WITH(cmd_fill(b, 0, 8), arg[1], 1),
 		WITH(cmd_fill(b, 0, 8), dst, -4UL), cmd_fill(b, 0, -1UL),
-		cmd_fill(b, 0, 1UL << 41), cmd_fill((void *)(1UL << 47), 0, 8),
+		cmd_fill(b, 0, 1UL << 41), cmd_fill((void *)(1UL << 48), 0, 8),
 		WITH(cmd_copy(b, b + 8, 8), arg[0], 1),
 		WITH(cmd_copy(b, b + 8, 8), src1, 1),
 		cmd_copy(b, b + 4, 8), cmd_copy(b + 4, b, 8),
