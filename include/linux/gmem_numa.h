@@ -45,6 +45,10 @@ void gmem_move_pages(struct mm_struct *mm, const nodemask_t *allowed,
 		     unsigned long nr_pages, const void __user *__user *pages,
 		     const int __user *nodes);
 long gmem_migrate_to_node(struct mm_struct *mm, int source, int dest);
+int gmem_addr_node(struct mm_struct *mm, unsigned long addr);
+long gmem_mbind(struct mm_struct *mm, unsigned long start, unsigned long end,
+		const struct mempolicy *pol, const nodemask_t *nodes,
+		unsigned long flags);
 
 #else
 
@@ -95,6 +99,18 @@ static inline void gmem_move_pages(struct mm_struct *mm,
 
 static inline long gmem_migrate_to_node(struct mm_struct *mm, int source,
 					int dest)
+{
+	return 0;
+}
+
+static inline int gmem_addr_node(struct mm_struct *mm, unsigned long addr)
+{
+	return -ENOENT;
+}
+
+static inline long gmem_mbind(struct mm_struct *mm, unsigned long start,
+			      unsigned long end, const struct mempolicy *pol,
+			      const nodemask_t *nodes, unsigned long flags)
 {
 	return 0;
 }

@@ -267,7 +267,6 @@ impl Device {
 
     /// Returns the counters.
     pub(crate) fn stats(&self) -> bindings::gm_dev_stats {
-        let stats = &self.parts.stats;
         let (total, used) = match self.memory() {
             Some(memory) => (memory.pages(), memory.used()),
             None => (0, 0),
@@ -275,16 +274,8 @@ impl Device {
         bindings::gm_dev_stats {
             mem_total: (total as u64) << PAGE_SHIFT,
             mem_free: (total.saturating_sub(used) as u64) << PAGE_SHIFT,
-            faults: stats.faults.get(),
-            to_dev: stats.to_dev.get(),
-            from_dev: stats.from_dev.get(),
-            zeroed: stats.zeroed.get(),
-            peer: stats.peer.get(),
-            evicted: stats.evicted.get(),
-            invalidated: stats.invalidated.get(),
-            remote: stats.remote.get(),
-            duplicated: stats.duplicated.get(),
             contexts: *self.contexts.lock() as u64,
+            ..self.parts.stats.report()
         }
     }
 }
@@ -343,6 +334,17 @@ pub(crate) fn by_hnid(hnid: i32) -> Option<Arc<Device>> {
     let devices = DEVICES.lock();
     let mut devices = devices.iter().flatten();
     devices.find(|device| device.is_at(hnid)).cloned()
+}
+
+/// Returns the counters of the device whose memory is the node `hnid`.
+pub(crate) fn counters(hnid: i32) -> Option<Arc<Stats>> {
+    // As below: the counters may outlive the memory.
+    let devices = DEVICES.lock();
+    devices.iter().flatten().find_map(|device| {
+        let memory = device.memory.lock();
+        memory.as_ref().filter(|memory| memory.hnid() == hnid)?;
+        Some(device.parts.stats.clone())
+    })
 }
 
 /// Returns how many pages the node `hnid` has and how many of them are free.

@@ -9,7 +9,6 @@ use crate::{
     copies,
     debugfs,
     device::{
-        self,
         Description,
         Device,
         DEVICES, //
@@ -46,6 +45,7 @@ use kernel::{
 };
 
 mod mm;
+mod node;
 mod standalone;
 
 /// How often an attach is tried again because another thread attached at the same moment.
@@ -387,19 +387,6 @@ pub(crate) unsafe extern "C" fn gm_dev_fault(
         )?;
         Ok(0)
     })
-}
-
-/// Tells the shim how many pages the node `nid` has and how many of them are free.
-///
-/// # Safety
-///
-/// `total` and `free` may be written.
-#[export]
-pub(crate) unsafe extern "C" fn gmem_node_usage(nid: c_int, total: *mut usize, free: *mut usize) {
-    if let Some(usage) = device::usage(nid) {
-        // SAFETY: By the safety requirements.
-        unsafe { (*total, *free) = usage };
-    }
 }
 
 /// Moves a range of any process to a node, as `MADV_PREFETCH` of hmadvise(2) does.

@@ -5,6 +5,7 @@
 #define pr_fmt(fmt) "gmem: " fmt
 
 #include <linux/device.h>
+#include <linux/gmem.h>
 #include <linux/gmem_numa.h>
 #include <linux/init.h>
 #include <linux/cpuset.h>
@@ -12,6 +13,7 @@
 #include <linux/memory_hotplug.h>
 #include <linux/mmzone.h>
 #include <linux/node.h>
+#include <linux/sysfs.h>
 
 #include "internal.h"
 
@@ -73,6 +75,27 @@ static void update_cpusets(void)
 	cpus_read_unlock();
 }
 
+static ssize_t gmem_stat_show(struct device *node, struct device_attribute *attr,
+			      char *buf)
+{
+	struct gm_dev_stats s = {};
+
+	gmem_node_stats(node->id, &s);
+	return sysfs_emit(buf,
+			  "faults %llu\n"
+			  "to_dev %llu\n"
+			  "from_dev %llu\n"
+			  "zeroed %llu\n"
+			  "peer %llu\n"
+			  "evicted %llu\n"
+			  "invalidated %llu\n"
+			  "remote %llu\n"
+			  "duplicated %llu\n",
+			  s.faults, s.to_dev, s.from_dev, s.zeroed, s.peer,
+			  s.evicted, s.invalidated, s.remote, s.duplicated);
+}
+static DEVICE_ATTR_RO(gmem_stat);
+
 /* The pages of the node are there: tell the world. */
 void gmem_node_publish(int nid, struct device *dev,
 		       unsigned int bandwidth, unsigned int latency)
@@ -91,6 +114,8 @@ void gmem_node_publish(int nid, struct device *dev,
 		node_set_perf_attrs(nid, &coord, ACCESS_COORDINATE_LOCAL);
 	if (dev && sysfs_create_link(&node->kobj, &dev->kobj, "device"))
 		pr_warn("node %d has no link to its device\n", nid);
+	if (device_create_file(node, &dev_attr_gmem_stat))
+		pr_warn("node %d has no counters\n", nid);
 	kobject_uevent(&node->kobj, KOBJ_CHANGE);
 }
 
@@ -98,6 +123,7 @@ void gmem_node_publish(int nid, struct device *dev,
 void gmem_node_retract(int nid)
 {
 	node_clear_state(nid, N_HETEROGENEOUS);
+	device_remove_file(&node_devices[nid]->dev, &dev_attr_gmem_stat);
 	sysfs_remove_link(&node_devices[nid]->dev.kobj, "device");
 	update_cpusets();
 }

@@ -3,6 +3,7 @@
 #ifndef _MM_GMEM_INTERNAL_H
 #define _MM_GMEM_INTERNAL_H
 
+#include <linux/nodemask_types.h>
 #include <linux/types.h>
 #include <uapi/linux/gmem.h>
 #include <uapi/linux/mman.h>
@@ -11,6 +12,7 @@ struct cgroup_subsys_state;
 struct device;
 struct dmem_cgroup_pool_state;
 struct dmem_cgroup_region;
+struct gm_dev_stats;
 struct gmem_lease;
 struct mm_struct;
 struct vm_area_struct;
@@ -61,6 +63,8 @@ void gmem_node_retract(int nid);
 void gmem_node_offline(int nid);
 bool gmem_node_allowed(int nid);
 int gmem_policy_node(struct vm_area_struct *vma, unsigned long addr, int nid);
+int gmem_choose_node(unsigned short mode, const nodemask_t *hnodes,
+		     unsigned long addr, int nid);
 
 /* Indexes for gmem_count(), in the order of enum vm_event_item. */
 enum gmem_event {
@@ -108,6 +112,7 @@ long gmem_hmadvise(int hnid, unsigned long start, unsigned long len,
 void gmem_advice_forked(struct mm_struct *mm, struct mm_struct *oldmm,
 			unsigned long start, unsigned long end);
 void gmem_node_usage(int nid, unsigned long *total, unsigned long *free);
+void gmem_node_stats(int nid, struct gm_dev_stats *stats);
 int gmem_prefetch(struct mm_struct *mm, int hnid, unsigned long start,
 		  unsigned long len);
 

@@ -48,19 +48,20 @@ static int nth_node(const nodemask_t *nodes, unsigned long index)
 }
 
 /*
- * Which node the policy names for a block of memory, given the node of the
- * device that wants it.
+ * Which of its heterogeneous nodes a policy names for an address, given the node
+ * of the device that wants it; NUMA_NO_NODE when none of them is there.
  */
-static int policy_node(const struct mempolicy *pol, unsigned long block, int nid)
+int gmem_choose_node(unsigned short mode, const nodemask_t *hnodes,
+		     unsigned long addr, int nid)
 {
 	nodemask_t nodes;
 
-	if (!nodes_and(nodes, pol->hnodes, gmem_hnodes))
+	if (!nodes_and(nodes, *hnodes, gmem_hnodes))
 		return NUMA_NO_NODE;
-	switch (pol->hmode) {
+	switch (mode) {
 	case MPOL_INTERLEAVE:
 	case MPOL_WEIGHTED_INTERLEAVE:
-		return nth_node(&nodes, block);
+		return nth_node(&nodes, addr >> PMD_SHIFT);
 	case MPOL_PREFERRED:
 		return first_node(nodes);
 	default:
@@ -78,7 +79,6 @@ static int policy_node(const struct mempolicy *pol, unsigned long block, int nid
  */
 int gmem_policy_node(struct vm_area_struct *vma, unsigned long addr, int nid)
 {
-	unsigned long block = addr >> PMD_SHIFT;
 	struct mempolicy *pol;
 	int ret = NUMA_NO_NODE;
 	pgoff_t ilx;
@@ -87,7 +87,7 @@ int gmem_policy_node(struct vm_area_struct *vma, unsigned long addr, int nid)
 		return NUMA_NO_NODE;
 	pol = __get_vma_policy(vma, addr, &ilx);
 	if (pol) {
-		ret = policy_node(pol, block, nid);
+		ret = gmem_choose_node(pol->hmode, &pol->hnodes, addr, nid);
 		mpol_cond_put(pol);
 		return ret;
 	}
@@ -98,7 +98,8 @@ int gmem_policy_node(struct vm_area_struct *vma, unsigned long addr, int nid)
 	if (task) {
 		task_lock(task);
 		if (task->mempolicy)
-			ret = policy_node(task->mempolicy, block, nid);
+			ret = gmem_choose_node(task->mempolicy->hmode,
+					       &task->mempolicy->hnodes, addr, nid);
 		task_unlock(task);
 	}
 	rcu_read_unlock();

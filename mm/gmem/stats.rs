@@ -2,9 +2,12 @@
 
 //! Counters of one device.
 
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
+use kernel::{
+    bindings,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// One counter.
@@ -66,6 +69,22 @@ impl Stats {
             waits: Counter::new(),
             direct: Counter::new(),
             duplicated: Counter::new(),
+        }
+    }
+
+    /// Returns what the counters say in the form that drivers and users read.
+    pub(crate) fn report(&self) -> bindings::gm_dev_stats {
+        bindings::gm_dev_stats {
+            faults: self.faults.get(),
+            to_dev: self.to_dev.get(),
+            from_dev: self.from_dev.get(),
+            zeroed: self.zeroed.get(),
+            peer: self.peer.get(),
+            evicted: self.evicted.get(),
+            invalidated: self.invalidated.get(),
+            remote: self.remote.get(),
+            duplicated: self.duplicated.get(),
+            ..Default::default()
         }
     }
 }

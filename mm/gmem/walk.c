@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where pages are, and moving them there: move_pages(2) and migrate_pages(2)
- * with heterogeneous nodes.
+ * Where pages are, and moving them there: move_pages(2), migrate_pages(2) and
+ * mbind(2) with heterogeneous nodes.
  */
 #include <linux/compat.h>
+#include <linux/cpuset.h>
 #include <linux/gmem_numa.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/swap.h>
 #include <linux/leafops.h>
@@ -165,6 +167,25 @@ int gmem_page_node(struct vm_area_struct *vma, unsigned long addr)
 }
 
 /*
+ * The node of the page at an address of the mm, or -ENOENT when it is not in
+ * device memory.
+ */
+int gmem_addr_node(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+	int nid = -ENOENT;
+
+	if (nodes_empty(gmem_hnodes))
+		return nid;
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	if (vma)
+		nid = gmem_page_node(vma, addr);
+	mmap_read_unlock(mm);
+	return nid;
+}
+
+/*
  * What became of a page that was to move to @nid: 0 when it is there, -EBUSY
  * when it is elsewhere, -ENOENT when there is none.  mmap_lock is held.
  */
@@ -234,27 +255,102 @@ void gmem_move_pages(struct mm_struct *mm, const nodemask_t *allowed,
 	move_run(mm, &run);
 }
 
+/* How many peer-shared pages of a range are on a node. */
+static long count_pages(struct mm_struct *mm, unsigned long start,
+			unsigned long end, int nid)
+{
+	struct run run = { .nid = nid };
+	long pages = 0;
+
+	for (; start < end && find_run(mm, start, end, &run); start = run.end)
+		pages += (run.end - run.start) >> PAGE_SHIFT;
+	return pages;
+}
+
+/* Where pages go: to the node of a policy's that it names for the block, else to @nid. */
+struct target {
+	unsigned short mode;
+	nodemask_t hnodes;
+	int nid;
+};
+
+/*
+ * Moves the peer-shared pages of a range that are on @source.  Returns how many
+ * would not move, or -EINTR.
+ */
+static long move_from(struct mm_struct *mm, unsigned long start,
+		      unsigned long end, int source, const struct target *to)
+{
+	struct run run = { .nid = source };
+	unsigned long next;
+	long failed = 0;
+
+	for (; start < end && find_run(mm, start, end, &run); start = run.end) {
+		for (start = run.start; start < run.end; start = next) {
+			int nid = gmem_choose_node(to->mode, &to->hnodes, start,
+						   NUMA_NO_NODE);
+
+			if (fatal_signal_pending(current))
+				return -EINTR;
+			next = run.end;
+			if (nid >= 0)
+				next = min(next, ALIGN(start + 1, PMD_SIZE));
+			else
+				nid = to->nid;
+			gmem_prefetch(mm, nid, start, next - start);
+		}
+		failed += count_pages(mm, run.start, run.end, source);
+	}
+	return failed;
+}
+
 /*
  * The part of migrate_pages(2) between a device and another node: moves the
  * peer-shared pages of the process.  Returns how many would not move.
  */
 long gmem_migrate_to_node(struct mm_struct *mm, int source, int dest)
 {
-	struct run run = { .nid = source };
-	unsigned long pos;
-	long failed = 0;
+	const struct target to = { .hnodes = NODE_MASK_NONE, .nid = dest };
 
-	for (pos = 0; find_run(mm, pos, mm->task_size, &run); pos = run.end) {
-		struct run rest = { .nid = source };
-		unsigned long from = run.start;
+	return move_from(mm, 0, mm->task_size, source, &to);
+}
 
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		gmem_prefetch(mm, dest, run.start, run.end - run.start);
-		while (from < run.end && find_run(mm, from, run.end, &rest)) {
-			failed += (rest.end - rest.start) >> PAGE_SHIFT;
-			from = rest.end;
-		}
+/*
+ * The part of mbind(2) that concerns devices, done before the rest.  Where pages
+ * may be moved, peer-shared ones on other nodes than the policy's go to the
+ * device that it names; when it names none, they come home from devices.
+ *
+ * Returns how many pages are still misplaced; -EIO when that is to fail at once,
+ * -EINVAL for nodes that are relative to the cpuset's, or -EINTR.
+ */
+long gmem_mbind(struct mm_struct *mm, unsigned long start, unsigned long end,
+		const struct mempolicy *pol, const nodemask_t *nodes,
+		unsigned long flags)
+{
+	struct target to = { .nid = numa_mem_id() };
+	bool move = flags & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL), device;
+	long misplaced = 0, n;
+	int source;
+
+	if (nodes_empty(gmem_hnodes) || !(move || flags & MPOL_MF_STRICT))
+		return 0;
+	to.hnodes = cpuset_hnodes_allowed(current);
+	device = nodes_and(to.hnodes, to.hnodes, *nodes);
+	if (pol) {
+		to.mode = pol->hmode;
+		if (pol->flags & MPOL_F_RELATIVE_NODES && device)
+			return -EINVAL;
 	}
-	return failed;
+	for_each_online_node(source) {
+		/* The host's pages that stay on the host are the caller's. */
+		if (node_isset(source, *nodes) ||
+		    (!gmem_is_hnode(source) && !(move && device)))
+			continue;
+		n = move ? move_from(mm, start, end, source, &to) :
+			   count_pages(mm, start, end, source);
+		if (n < 0)
+			return n;
+		misplaced += n;
+	}
+	return misplaced && !move ? -EIO : misplaced;
 }

@@ -154,6 +154,117 @@ TEST_F(policy, task_policy_places_shared_memory)
 	EXPECT_TRUE(buf_check(buf, BLOCK, 2));
 }
 
+/* The node of an address as get_mempolicy(2) tells it. */
+static int node_by_policy(const void *p)
+{
+	unsigned long mask;
+	int node = -1;
+	long err = sys_get_mempolicy(&node, &mask, p, MPOL_F_NODE | MPOL_F_ADDR);
+
+	return err ? (int)err : node;
+}
+
+TEST_F(policy, get_mempolicy_leaves_pages_where_they_are)
+{
+	char *buf = buf_alloc(BLOCK + LEN);
+
+	buf_fill(buf, BLOCK + LEN, 5);
+	EXPECT_EQ(HOME, node_by_policy(buf));
+	ASSERT_EQ(0, to_device(self->fd[1], buf, BLOCK + LEN));
+	ASSERT_TRUE(on_device(buf, BLOCK + LEN));
+	EXPECT_EQ(self->nid[1], node_by_policy(buf));
+	EXPECT_EQ(self->nid[1], node_by_policy(buf + BLOCK - 1));
+	EXPECT_EQ(self->nid[1], node_by_policy(buf + BLOCK + LEN / 2));
+	EXPECT_TRUE(on_device(buf, BLOCK + LEN));
+	EXPECT_TRUE(buf_check(buf, BLOCK + LEN, 5));
+	EXPECT_EQ(HOME, node_by_policy(buf));
+	EXPECT_EQ(-EFAULT, node_by_policy((void *)(page_size() * 3)));
+}
+
+TEST_F(policy, mbind_moves_what_is_there)
+{
+	size_t len = 2 * BLOCK + LEN, i;
+	unsigned long move = MPOL_MF_MOVE | MPOL_MF_STRICT;
+	char *buf = buf_alloc(len + LEN), *rest = buf + len;
+
+	buf_fill(buf, len, 6);
+	ASSERT_FALSE(on_device(buf, LEN));
+	ASSERT_EQ(0, sys_mbind(buf, len + LEN, MPOL_BIND, self->bit[1], move));
+	EXPECT_TRUE(on_device(buf, len));
+	EXPECT_EQ(self->nid[1], page_node(buf));
+	EXPECT_EQ(self->nid[1], page_node(buf + len - 1));
+	/* What nobody has touched yet is left alone. */
+	EXPECT_EQ(-ENOENT, page_node(rest));
+
+	/* From one device to the other, which one of two stays, and home. */
+	ASSERT_EQ(0, sys_mbind(buf, len, MPOL_PREFERRED, self->bit[0], move));
+	EXPECT_EQ(self->nid[0], page_node(buf));
+	EXPECT_EQ(self->nid[0], page_node(buf + len - 1));
+	ASSERT_EQ(0, sys_mbind(buf, len, MPOL_BIND, self->both, move));
+	EXPECT_EQ(self->nid[0], page_node(buf));
+	ASSERT_EQ(0, sys_mbind(buf, len, MPOL_BIND, HOST | self->bit[1], move));
+	EXPECT_EQ(self->nid[1], page_node(buf));
+	ASSERT_EQ(0, sys_mbind(buf, BLOCK, MPOL_BIND, HOST, move));
+	EXPECT_EQ(HOME, page_node(buf));
+	EXPECT_EQ(self->nid[1], page_node(buf + BLOCK));
+	ASSERT_EQ(0, sys_mbind(buf, len, MPOL_DEFAULT, NO_NODES, MPOL_MF_MOVE));
+	EXPECT_EQ(HOME, page_node(buf + BLOCK));
+	EXPECT_FALSE(on_device(buf + BLOCK, LEN));
+
+	ASSERT_EQ(0, sys_mbind(buf, 2 * BLOCK, MPOL_INTERLEAVE, self->both, move));
+	for (i = 0; i < 2; i++)
+		EXPECT_TRUE(on_device(buf + i * BLOCK, BLOCK));
+	EXPECT_NE(page_node(buf), page_node(buf + BLOCK));
+	EXPECT_TRUE(buf_check(buf, len, 6));
+}
+
+TEST_F(policy, mbind_tells_of_misplaced_pages)
+{
+	char *buf = buf_alloc(LEN), *plain = buf_alloc_flags(LEN, MAP_PRIVATE);
+	unsigned long mask;
+	int mode;
+
+	buf_fill(buf, LEN, 7);
+	buf_fill(plain, LEN, 8);
+	ASSERT_FALSE(on_device(buf, LEN));
+	EXPECT_EQ(-EIO, sys_mbind(buf, LEN, MPOL_BIND, self->bit[0], MPOL_MF_STRICT));
+	EXPECT_EQ(HOME, page_node(buf));
+	ASSERT_EQ(0, to_device(self->fd[0], buf, LEN));
+	ASSERT_TRUE(on_device(buf, LEN));
+	EXPECT_EQ(-EIO, sys_mbind(buf, LEN, MPOL_BIND, HOST, MPOL_MF_STRICT));
+	EXPECT_EQ(-EIO, sys_mbind(buf, LEN, MPOL_BIND, self->bit[1], MPOL_MF_STRICT));
+	/* A call that fails so has set nothing, and moved nothing. */
+	EXPECT_EQ(0, sys_get_mempolicy(&mode, &mask, buf, MPOL_F_ADDR));
+	EXPECT_EQ(MPOL_DEFAULT, mode);
+	EXPECT_TRUE(on_device(buf, LEN));
+	EXPECT_EQ(0, sys_mbind(buf, LEN, MPOL_BIND, self->bit[0], MPOL_MF_STRICT));
+	EXPECT_EQ(-EINVAL, sys_mbind(buf, LEN, MPOL_BIND | MPOL_F_RELATIVE_NODES,
+				     self->bit[1], MPOL_MF_MOVE));
+	EXPECT_EQ(self->nid[0], page_node(buf));
+
+	/* Where it cannot go: no context on the device, then memory that is locked. */
+	ASSERT_EQ(0, sys_mbind(buf, LEN, MPOL_BIND, HOST, MPOL_MF_MOVE));
+	close(self->fd[1]);
+	EXPECT_EQ(-EIO, sys_mbind(buf, LEN, MPOL_BIND, self->bit[1],
+				  MPOL_MF_MOVE | MPOL_MF_STRICT));
+	EXPECT_EQ(HOME, page_node(buf));
+	self->fd[1] = npu_open(1);
+	ASSERT_EQ(0, mlock(buf, LEN));
+	EXPECT_EQ(-EIO, sys_mbind(buf, LEN, MPOL_BIND, self->bit[1],
+				  MPOL_MF_MOVE | MPOL_MF_STRICT));
+	EXPECT_EQ(HOME, page_node(buf));
+	ASSERT_EQ(0, munlock(buf, LEN));
+	EXPECT_EQ(0, sys_mbind(buf, LEN, MPOL_BIND, self->bit[1],
+			       MPOL_MF_MOVE | MPOL_MF_STRICT));
+	EXPECT_EQ(self->nid[1], page_node(buf));
+
+	/* Ordinary memory stays the host's. */
+	EXPECT_EQ(0, sys_mbind(plain, LEN, MPOL_BIND, self->bit[0], MPOL_MF_MOVE));
+	EXPECT_EQ(HOME, page_node(plain));
+	EXPECT_TRUE(buf_check(buf, LEN, 7));
+	EXPECT_TRUE(buf_check(plain, LEN, 8));
+}
+
 TEST_F(policy, interleave_by_blocks)
 {
 	size_t i, n = 4, mine[2] = { 0 };

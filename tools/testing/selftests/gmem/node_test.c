@@ -82,6 +82,42 @@ TEST_F(node, meminfo_follows_use)
 	EXPECT_EQ(total, node_meminfo_kb(self->nid, "MemFree"));
 }
 
+/* A counter of the node. */
+static long long node_stat(int nid, const char *key)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/gmem_stat", nid);
+	return file_find(path, key);
+}
+
+TEST_F(node, gmem_stat_counts_what_moves)
+{
+	static const char *const keys[] = {
+		"faults", "to_dev", "from_dev", "zeroed", "peer", "evicted",
+		"invalidated", "remote", "duplicated",
+	};
+	long long before[ARRAY_SIZE(keys)];
+	char home[64];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		before[i] = node_stat(self->nid, keys[i]);
+		EXPECT_LE(0, before[i]);
+	}
+	ASSERT_EQ(0, to_device(self->fd, self->buf, LEN));
+	ASSERT_TRUE(on_device(self->buf, LEN));
+	EXPECT_LT(before[0], node_stat(self->nid, "faults"));
+	EXPECT_EQ(before[1] + (long long)LEN, node_stat(self->nid, "to_dev"));
+	EXPECT_EQ(before[2], node_stat(self->nid, "from_dev"));
+	EXPECT_EQ(0, hmadvise(HOME, self->buf, LEN, MADV_PREFETCH));
+	EXPECT_EQ(before[2] + (long long)LEN, node_stat(self->nid, "from_dev"));
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		EXPECT_EQ(npu_stat(0, keys[i]), node_stat(self->nid, keys[i]));
+	snprintf(home, sizeof(home), "/sys/devices/system/node/node%d/gmem_stat", HOME);
+	EXPECT_NE(0, access(home, F_OK));
+}
+
 TEST_F(node, move_pages_tells_and_moves)
 {
 	char *untouched = buf_alloc(LEN);
