@@ -142,6 +142,7 @@ impl Convoy {
     }
 
     /// Adds a page; the copies of another device are made first.
+    #[inline]
     fn add(
         &mut self,
         m: &mut Migration<'_>,
@@ -150,18 +151,32 @@ impl Convoy {
         folio: LockedFolio,
         out: &mut Outcome,
     ) {
-        let to = (folio.pfn() as u64) << PAGE_SHIFT;
-        let end = piece.index + piece.pages;
-        if let Some(group) = &mut self.group {
-            if let Some(page) = group.memory.map.page(pfn) {
-                group.indexes.end = end;
-                m.set_dst(piece.index, folio);
-                self.runs.push((page as u64) << PAGE_SHIFT, to, piece.len());
-                return;
-            }
+        let mut known = self.page(pfn);
+        if known.is_none() {
+            self.turn_to(m, piece, pfn, out);
+            known = self.page(pfn);
         }
+        // Without a group for it, or a device that has it, the page stays where it is.
+        let (Some(page), Some(group)) = (known, &mut self.group) else {
+            return;
+        };
+        let to = (folio.pfn() as u64) << PAGE_SHIFT;
+        group.indexes.end = piece.index + piece.pages;
+        m.set_dst(piece.index, folio);
+        self.runs.push((page as u64) << PAGE_SHIFT, to, piece.len());
+    }
+
+    /// Returns which page of the last group's device `pfn` is.
+    #[inline]
+    fn page(&self, pfn: usize) -> Option<usize> {
+        self.group.as_ref()?.memory.map.page(pfn)
+    }
+
+    /// Begins a group for the device that has `pfn`, if there is memory for one more.
+    #[cold]
+    fn turn_to(&mut self, m: &mut Migration<'_>, piece: Piece, pfn: usize, out: &mut Outcome) {
         self.copy(m, out);
-        let Some((memory, page)) = device::memory_of(pfn) else {
+        let Some((memory, _)) = device::memory_of(pfn) else {
             return;
         };
         if let Some(before) = self.group.take() {
@@ -175,10 +190,8 @@ impl Convoy {
         }
         self.group = Some(Group {
             memory,
-            indexes: piece.index..end,
+            indexes: piece.index..piece.index,
         });
-        m.set_dst(piece.index, folio);
-        self.runs.push((page as u64) << PAGE_SHIFT, to, piece.len());
     }
 
     /// Copies what was added last. If that fails the device keeps the pages and the bytes.

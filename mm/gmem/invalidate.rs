@@ -128,11 +128,12 @@ impl MapLock<'_> {
 
         take(&mut |lost, pages| {
             all |= lost;
-            for (index, flush) in flushes.iter_mut().enumerate() {
-                if lost & (1 << index) == 0 {
-                    continue;
-                }
-                if let Some(context) = self.context(index) {
+            let mut rest = lost;
+            while rest != 0 {
+                let index = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                if let (Some(context), Some(flush)) = (self.context(index), flushes.get_mut(index))
+                {
                     context.release(pages);
                     flush.add(pages);
                 }

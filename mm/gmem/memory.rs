@@ -245,12 +245,14 @@ impl Memory {
             return Err(ENOSPC.into());
         }
         let mut alloc = self.alloc.lock();
-        self.drain(&mut alloc);
         if nr < PMD_PAGES {
+            // Before empty chunks are given back: one that was just emptied is taken again, so
+            // that pages that move to and fro use the same memory.
             if let Some((chunk, first)) = self.find(&mut alloc, payer, nr) {
                 return Ok(self.taken(&mut alloc, chunk, first, nr, spot));
             }
         }
+        self.drain(&mut alloc);
         let chunk = self.grow(&mut alloc, payer)?;
         if nr < PMD_PAGES {
             alloc.open = chunk;

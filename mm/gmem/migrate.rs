@@ -82,6 +82,7 @@ impl Runs {
     /// Adds a copy; one that continues the last one makes it longer.
     ///
     /// A list holds at most one element a page of a block, which is its capacity.
+    #[inline]
     pub(crate) fn push(&mut self, dev_addr: u64, other: u64, len: u64) {
         if let Some(last) = self.0.last_mut() {
             if last.dev_addr.wrapping_add(last.len) == dev_addr
@@ -121,44 +122,31 @@ impl Piece {
     }
 }
 
-/// Returns the piece at `index`; `split` takes huge sources apart.
-pub(crate) fn piece(m: &Migration<'_>, index: usize, split: bool) -> Piece {
-    let head = Piece {
-        index,
-        source: m.source(index),
-        pages: 1,
-    };
-    // A huge source has one element; the ones behind it are empty.
-    if !split {
-        let pages = if m.is_huge(index) { PMD_PAGES } else { 1 };
-        return Piece { pages, ..head };
-    }
-    if index == 0 || !m.is_huge(0) {
-        return head;
-    }
-    let source = match m.source(0) {
-        Source::Host { pfn } => Source::Host {
-            pfn: pfn.wrapping_add(index),
-        },
-        Source::Device { pfn } => Source::Device {
-            pfn: pfn.wrapping_add(index),
-        },
-        other => other,
-    };
-    Piece { source, ..head }
-}
-
-/// Calls `f` with every piece of the migration.
+/// Calls `f` with every piece of the migration; `split` takes a huge source apart.
 pub(crate) fn for_each_piece(
     m: &mut Migration<'_>,
     split: bool,
     mut f: impl FnMut(&mut Migration<'_>, Piece),
 ) {
-    let mut index = 0;
-    while index < m.len() {
-        let piece = piece(m, index, split);
-        index = index.saturating_add(piece.pages);
-        if piece.source != Source::Unselected {
+    // A huge source has one element; the ones behind it are empty.
+    let huge = m.is_huge(0).then(|| m.source(0));
+
+    if let (Some(source), false) = (huge, split) {
+        let piece = Piece {
+            index: 0,
+            source,
+            pages: PMD_PAGES,
+        };
+        return f(m, piece);
+    }
+    for index in 0..m.len() {
+        let source = huge.map_or_else(|| m.source(index), |source| source.after(index));
+        let piece = Piece {
+            index,
+            source,
+            pages: 1,
+        };
+        if source != Source::Unselected {
             f(m, piece);
         }
     }

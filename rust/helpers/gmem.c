@@ -19,13 +19,29 @@ __rust_helper void rust_helper_gmem_soft_copy(void *dst, const void *src, size_t
 }
 
 /* The copy engine of an emulated device moves whole pages. */
-__rust_helper void rust_helper_gmem_soft_copy_pages(void *dst, const void *src,
-						    size_t len)
+static __always_inline void soft_copy_pages(void *dst, const void *src, size_t len)
 {
 	size_t done;
 
 	for (done = 0; done < len; done += PAGE_SIZE)
 		copy_page(dst + done, (void *)src + done);
+}
+
+__rust_helper void rust_helper_gmem_soft_copy_pages(void *dst, const void *src,
+						    size_t len)
+{
+	soft_copy_pages(dst, src, len);
+}
+
+__rust_helper void rust_helper_gmem_soft_from_host(void *dst, u64 host, size_t len)
+{
+	soft_copy_pages(dst, phys_to_virt(host), len);
+}
+
+__rust_helper void rust_helper_gmem_soft_to_host(u64 host, const void *src,
+						 size_t len)
+{
+	soft_copy_pages(phys_to_virt(host), src, len);
 }
 
 __rust_helper void rust_helper_gmem_soft_fill(void *dst, int byte, size_t len)

@@ -55,11 +55,13 @@ __rust_helper bool rust_helper_folio_is_device_private(const struct folio *folio
  * Destinations of pages that come home: locked, and dirty, because a device may
  * have written the page, so that what swap has of it is old.
  */
-static __always_inline struct folio *home_folio_prepare(struct folio *folio)
+static __always_inline struct folio *home_folio_prepare(struct folio *folio,
+							unsigned long *pfn)
 {
 	if (folio) {
 		folio_lock(folio);
 		folio_set_dirty(folio);
+		*pfn = folio_pfn(folio);
 	}
 	return folio;
 }
@@ -67,23 +69,24 @@ static __always_inline struct folio *home_folio_prepare(struct folio *folio)
 /* For a page that comes home by a fault: as swap-in does. */
 __rust_helper struct folio *
 rust_helper_home_folio_alloc(unsigned int order, struct vm_area_struct *vma,
-			     unsigned long addr)
+			     unsigned long addr, unsigned long *pfn)
 {
 	gfp_t gfp = GFP_HIGHUSER_MOVABLE;
 
 	if (order)
 		gfp = vma_thp_gfp_mask(vma);
-	return home_folio_prepare(vma_alloc_folio(gfp, order, vma, addr));
+	return home_folio_prepare(vma_alloc_folio(gfp, order, vma, addr), pfn);
 }
 
 /* For a page that is pushed out: no OOM kill, no warning. */
-__rust_helper struct folio *rust_helper_evict_folio_alloc(unsigned int order)
+__rust_helper struct folio *rust_helper_evict_folio_alloc(unsigned int order,
+							  unsigned long *pfn)
 {
 	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 
 	if (order)
 		gfp = GFP_TRANSHUGE | __GFP_NORETRY | __GFP_NOWARN;
-	return home_folio_prepare(folio_alloc(gfp, order));
+	return home_folio_prepare(folio_alloc(gfp, order), pfn);
 }
 
 /*
@@ -123,6 +126,16 @@ rust_helper_device_folio_init(unsigned long pfn, struct dev_pagemap *pgmap,
 
 __rust_helper struct dev_pagemap *rust_helper_folio_pgmap(struct folio *folio)
 {
+	return folio->pgmap;
+}
+
+/* All that a callback asks of a folio, in one call: it runs for every page. */
+__rust_helper struct dev_pagemap *
+rust_helper_device_folio_identify(struct folio *folio, unsigned long *pfn,
+				  unsigned int *order)
+{
+	*pfn = folio_pfn(folio);
+	*order = folio_order(folio);
 	return folio->pgmap;
 }
 

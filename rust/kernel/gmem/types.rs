@@ -258,17 +258,20 @@ impl ZeroRun {
 
 impl HostRun {
     /// Offset in the device's memory.
+    #[inline]
     pub fn dev_addr(&self) -> u64 {
         self.0.dev_addr
     }
 
     /// DMA address of the host memory.
+    #[inline]
     pub fn host_addr(&self) -> u64 {
         self.0.other
     }
 
     /// Length in bytes.
     #[expect(clippy::len_without_is_empty)]
+    #[inline]
     pub fn len(&self) -> u64 {
         self.0.len
     }

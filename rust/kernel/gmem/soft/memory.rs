@@ -69,6 +69,7 @@ impl Memory {
     }
 
     /// Returns a pointer to `len` valid bytes at `offset`.
+    #[inline]
     fn at(&self, offset: u64, len: usize) -> Result<*mut u8> {
         let offset = usize::try_from(offset).map_err(|_| ERANGE)?;
         match offset.checked_add(len) {
@@ -136,22 +137,24 @@ impl ZeroRun {
 
 impl HostRun {
     /// Copies the run from host memory to `memory`; for devices without a DMA mask.
+    #[inline]
     pub fn copy_to_dev(&self, memory: &Memory) -> Result {
         let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
         let dst = memory.at(self.dev_addr(), len)?;
         // SAFETY: `dst` is valid by `at`. By the type invariant the host memory stays during the
         // call, and its address is physical because the device has no DMA mask. Runs are made of
         // whole pages, and `base` is page aligned.
-        unsafe { bindings::gmem_soft_copy_pages(dst.cast(), host(self.host_addr()).cast(), len) };
+        unsafe { bindings::gmem_soft_from_host(dst.cast(), self.host_addr(), len) };
         Ok(())
     }
 
     /// Copies the run from `memory` to host memory; for devices without a DMA mask.
+    #[inline]
     pub fn copy_from_dev(&self, memory: &Memory) -> Result {
         let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
         let src = memory.at(self.dev_addr(), len)?;
         // SAFETY: As in `copy_to_dev`.
-        unsafe { bindings::gmem_soft_copy_pages(host(self.host_addr()).cast(), src.cast(), len) };
+        unsafe { bindings::gmem_soft_to_host(self.host_addr(), src.cast(), len) };
         Ok(())
     }
 }

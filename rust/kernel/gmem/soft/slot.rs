@@ -69,6 +69,7 @@ impl Slot {
     }
 
     /// Changes the word by `f` until it is done or `f` declines. Returns the old word.
+    #[inline]
     fn update(&self, mut f: impl FnMut(u64) -> Option<u64>) -> Result<u64, u64> {
         let mut old = self.0.load(Relaxed);
         loop {
@@ -138,9 +139,12 @@ impl Slot {
     /// Removes the translation and waits until no access through it is in flight.
     ///
     /// Never called by someone who holds an [`InFlight`] of this slot.
+    #[inline]
     pub fn clear(&self) {
-        let _ = self.update(|old| Some(old & COUNT));
-        self.wait();
+        // Most entries that go have no access in flight, so that there is nothing to wait for.
+        if self.update(|old| Some(old & COUNT)).is_ok_and(|old| old & COUNT != 0) {
+            self.wait();
+        }
     }
 
     /// Takes the right to store away, and waits until no access with it is in flight.

@@ -50,10 +50,15 @@ impl LockedFolio {
         folio
     }
 
-    fn from_new(folio: *mut bindings::folio, order: u32) -> Result<Self> {
-        let folio = NonNull::new(folio).ok_or(ENOMEM)?;
-        // SAFETY: The folio was just allocated.
-        let pfn = unsafe { bindings::folio_pfn(folio.as_ptr()) };
+    /// Takes over what `alloc` returns: a locked folio of `order`, of which it stores the first
+    /// frame, or NULL.
+    #[inline]
+    fn from_new(
+        order: u32,
+        alloc: impl FnOnce(&mut usize) -> *mut bindings::folio,
+    ) -> Result<Self> {
+        let mut pfn = 0;
+        let folio = NonNull::new(alloc(&mut pfn)).ok_or(ENOMEM)?;
         // INVARIANT: It was allocated with this order and locked for us.
         Ok(Self { folio, pfn, order })
     }
@@ -63,12 +68,12 @@ impl LockedFolio {
     /// # Errors
     ///
     /// `ENOMEM`. Order 0 may have invoked the OOM killer, larger orders never do.
+    #[inline]
     pub fn alloc_home(order: u32, vma: &VmaRef, addr: usize) -> Result<Self> {
-        // SAFETY: `vma` is valid; the function may sleep and so may the holder of a `VmaRef`.
-        Self::from_new(
-            unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr) },
-            order,
-        )
+        Self::from_new(order, |pfn| {
+            // SAFETY: `vma` is valid; the function may sleep and so may the holder of a `VmaRef`.
+            unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr, pfn) }
+        })
     }
 
     /// Allocates a host folio to evict to, with some effort but never with an OOM kill. It is
@@ -78,16 +83,20 @@ impl LockedFolio {
     ///
     /// `ENOMEM`.
     pub fn alloc_evict(order: u32) -> Result<Self> {
-        // SAFETY: An allocation that may sleep.
-        Self::from_new(unsafe { bindings::evict_folio_alloc(order) }, order)
+        Self::from_new(order, |pfn| {
+            // SAFETY: An allocation that may sleep.
+            unsafe { bindings::evict_folio_alloc(order, pfn) }
+        })
     }
 
     /// Returns the first page frame of the folio.
+    #[inline]
     pub fn pfn(&self) -> usize {
         self.pfn
     }
 
     /// Returns the order of the folio.
+    #[inline]
     pub fn order(&self) -> u32 {
         self.order
     }

@@ -97,6 +97,21 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// Returns the source of the page `pages` further on in the same folio.
+    pub fn after(self, pages: usize) -> Self {
+        match self {
+            Self::Host { pfn } => Self::Host {
+                pfn: pfn.wrapping_add(pages),
+            },
+            Self::Device { pfn } => Self::Device {
+                pfn: pfn.wrapping_add(pages),
+            },
+            other => other,
+        }
+    }
+}
+
 enum Kind {
     Vma(bindings::migrate_vma),
     Pfns,
@@ -243,11 +258,13 @@ impl<'a> Migration<'a> {
         self.selected == 0
     }
 
+    #[inline]
     fn entry(&self, i: usize) -> usize {
         self.src.get(i).copied().unwrap_or(0)
     }
 
     /// Returns where the bytes of page `i` are.
+    #[inline]
     pub fn source(&self, i: usize) -> Source {
         let entry = self.entry(i);
         if entry & SELECTED == 0 {
@@ -268,6 +285,7 @@ impl<'a> Migration<'a> {
     }
 
     /// Returns whether page `i` starts a huge page that moves in one piece.
+    #[inline]
     pub fn is_huge(&self, i: usize) -> bool {
         self.entry(i) & (SELECTED | COMPOUND) == SELECTED | COMPOUND
     }
@@ -286,6 +304,7 @@ impl<'a> Migration<'a> {
     }
 
     /// Says that page `i`, and the pages after it that the folio covers, go to `folio`.
+    #[inline]
     pub fn set_dst(&mut self, i: usize, folio: LockedFolio) {
         if let Some(dst) = self.dst.get_mut(i) {
             let huge = if folio.order() > 0 { COMPOUND } else { 0 };
@@ -310,6 +329,7 @@ impl<'a> Migration<'a> {
     }
 
     /// Returns the frame that page `i` is going to, when `i` has an element of its own.
+    #[inline]
     pub fn dst_pfn(&self, i: usize) -> Option<usize> {
         let dst = self.dst.get(i).copied().unwrap_or(0);
         (dst & VALID != 0).then_some(dst >> SHIFT)
@@ -334,6 +354,7 @@ impl<'a> Migration<'a> {
     /// Returns, after [`Self::commit`], whether page `i` moved.
     ///
     /// A huge page answers at its first element.
+    #[inline]
     pub fn moved(&self, i: usize) -> bool {
         self.entry(i) & SELECTED != 0 && self.dst_pfn(i).is_some()
     }

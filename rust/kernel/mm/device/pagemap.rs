@@ -255,11 +255,10 @@ impl<T: Operations> Pagemap<T> {
     unsafe extern "C" fn folio_free_callback(folio: *mut bindings::folio) {
         // SAFETY: The folio and its pagemap are valid by the safety requirements.
         let (this, pfn, order) = unsafe {
-            (
-                Self::from_pgmap(bindings::folio_pgmap(folio)),
-                bindings::folio_pfn(folio),
-                bindings::folio_order(folio),
-            )
+            let mut pfn = 0;
+            let mut order = 0;
+            let pgmap = bindings::device_folio_identify(folio, &mut pfn, &mut order);
+            (Self::from_pgmap(pgmap), pfn, order)
         };
 
         if let Some(page) = this.page(pfn) {

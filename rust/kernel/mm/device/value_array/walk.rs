@@ -64,6 +64,7 @@ impl<'a> Walk<'a> {
     ///
     /// Returns the first index of its slot, and the word unless the entry is an internal one. The
     /// caller holds the lock or is in an RCU read-side critical section.
+    #[inline]
     pub(super) fn find(
         &mut self,
         last: usize,
@@ -91,6 +92,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The same with the lock held: there are only value entries then.
+    #[inline]
     pub(super) fn find_locked(
         &mut self,
         last: usize,
