@@ -19,6 +19,7 @@
 #include <linux/nodemask.h>
 #include <linux/sched/signal.h>
 #include <linux/syscalls.h>
+#include <linux/swap.h>
 #include <linux/sysctl.h>
 #include <linux/vmstat.h>
 
@@ -163,7 +164,8 @@ void __gmem_fork(struct mm_struct *mm, struct mm_struct *oldmm)
 
 bool gmem_has_swapped(struct mm_struct *mm)
 {
-	return get_mm_counter_sum(mm, MM_SWAPENTS) > 0;
+	/* Summing up over all CPUs is for machines that swap. */
+	return total_swap_pages && get_mm_counter_sum(mm, MM_SWAPENTS) > 0;
 }
 
 /* The range was checked to be page aligned and readable. */

@@ -59,7 +59,8 @@ static __always_inline struct folio *home_folio_prepare(struct folio *folio,
 							unsigned long *pfn)
 {
 	if (folio) {
-		folio_lock(folio);
+		/* Nobody else knows it yet. */
+		__folio_set_locked(folio);
 		folio_set_dirty(folio);
 		*pfn = folio_pfn(folio);
 	}

@@ -15,6 +15,7 @@ use crate::{
         to_result,
         Result, //
     },
+    ffi::c_void,
     types::NotThreadSafe, //
 };
 use core::{
@@ -60,35 +61,46 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks to the next entry that covers an index of at most `last`; the first one is that which
-    /// covers the index that the state was made for.
+    /// covers the index that the state was made for. Returns NULL when there is none.
     ///
-    /// Returns the first index of its slot, and the word unless the entry is an internal one. The
-    /// caller holds the lock or is in an RCU read-side critical section.
+    /// The caller holds the lock or is in an RCU read-side critical section.
     #[inline]
+    fn next(&mut self, last: usize, mark: Option<Mark>) -> *mut c_void {
+        // SAFETY: `self.xas` is valid by the type invariant, and nodes do not go away under the
+        // lock or RCU.
+        unsafe {
+            match mark {
+                Some(mark) => bindings::xas_next_marked(&mut self.xas, last, mark as u32),
+                None => bindings::xas_next_entry(&mut self.xas, last),
+            }
+        }
+    }
+
+    /// Returns the first index of the slot in which the walk stands, which has `word`.
+    #[inline]
+    fn base(&self, word: Option<Word>) -> usize {
+        match word {
+            Some(word) if word.order() == 0 => self.xas.xa_index,
+            // SAFETY: As in `next`.
+            _ => unsafe { bindings::xas_slot_index(&self.xas) },
+        }
+    }
+
+    /// Walks to the next entry as [`Self::next`] does.
+    ///
+    /// Returns the first index of its slot, and the word unless the entry is an internal one.
     pub(super) fn find(
         &mut self,
         last: usize,
         mark: Option<Mark>,
     ) -> Option<(usize, Option<Word>)> {
-        // SAFETY: `self.xas` is valid by the type invariant, and nodes do not go away under the
-        // lock or RCU.
-        let entry = unsafe {
-            match mark {
-                Some(mark) => bindings::xas_next_marked(&mut self.xas, last, mark as u32),
-                None => bindings::xas_next_entry(&mut self.xas, last),
-            }
-        };
+        let entry = self.next(last, mark);
         if entry.is_null() {
             return None;
         }
         let word = Word::from_entry(entry);
-        let base = match word {
-            Some(word) if word.order() == 0 => self.xas.xa_index,
-            // SAFETY: As above.
-            _ => unsafe { bindings::xas_slot_index(&self.xas) },
-        };
 
-        Some((base, word))
+        Some((self.base(word), word))
     }
 
     /// The same with the lock held: there are only value entries then.
@@ -99,10 +111,9 @@ impl<'a> Walk<'a> {
         mark: Option<Mark>,
         _lock: &Locked<'_>,
     ) -> Option<(Found, bool)> {
-        let (base, word) = self.find(last, mark)?;
-        let word = word?;
+        let word = Word::from_entry(self.next(last, mark))?;
 
-        Some((word.found(base), word.is_live()))
+        Some((word.found(self.base(Some(word))), word.is_live()))
     }
 
     /// After [`Walk::load`]: needs [`Walk::store`] no new node?
