@@ -108,7 +108,11 @@ pub(crate) fn take(
 pub(crate) fn one(memory: &Memory, hunt: &mut Hunt<'_>) -> Result<usize> {
     let Victim { first, nr, spot } = hunt.next(memory).ok_or(ENOSPC)?;
 
-    evicted(memory, pages(memory, first, nr, spot))
+    let left = evicted(memory, pages(memory, first, nr, spot))?;
+    if left == 0 {
+        hunt.in_vain(memory);
+    }
+    Ok(left)
 }
 
 /// Evicts a chunk that counts against a limit; returns how many pages left.

@@ -42,6 +42,8 @@ pub(crate) struct Hunt<'a> {
     /// Only what `payer` has is left to take.
     own: bool,
     low: Low,
+    /// What is to leave.
+    last: Option<Unit>,
 }
 
 impl<'a> Hunt<'a> {
@@ -52,6 +54,14 @@ impl<'a> Hunt<'a> {
             payer,
             own: false,
             low: Low::Respected,
+            last: None,
+        }
+    }
+
+    /// Notes that nothing of the last victim left: it may be on its way in. Others come first now.
+    pub(crate) fn in_vain(&mut self, memory: &Memory) {
+        if let Some(unit) = self.last.take() {
+            memory.decide(&mut self.search, unit, Seen::Stuck);
         }
     }
 
@@ -86,6 +96,7 @@ impl<'a> Hunt<'a> {
         for _ in 0..memory.pages() / SLOT_PAGES * 2 {
             let (unit, spot) = memory.candidate(&mut self.search)?;
             let seen = self.ask(memory, unit, spot);
+            self.last = Some(unit);
             match memory.decide(&mut self.search, unit, seen) {
                 Verdict::Keep => {}
                 Verdict::Evict { first, nr } => {

@@ -114,6 +114,8 @@ pub(crate) struct Search {
     nr: usize,
     patience: u32,
     hot_tests: u32,
+    /// Something that came late must not leave now.
+    stuck: bool,
 }
 
 impl Search {
@@ -123,6 +125,7 @@ impl Search {
             nr,
             patience: PATIENCE,
             hot_tests: HOT_LOOKS,
+            stuck: false,
         }
     }
 

@@ -126,13 +126,21 @@ impl Worker {
             return;
         }
         let marks = self.marks(memory);
-        if had_room && memory.free(marks.whole) >= marks.low {
+        let free = memory.free(marks.whole);
+        if had_room && free >= marks.low {
+            // Somebody gave a lot back.
+            self.full.store(free < 4 * marks.high, Relaxed);
             return;
         }
         let mut state = self.state.lock();
         if !state.active && !state.closed {
-            state.active = workqueue::system_unbound().enqueue(memory.clone()).is_ok();
+            state.active = workqueue::system_long().enqueue(memory.clone()).is_ok();
         }
+    }
+
+    /// Returns whether others have to leave for what comes.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.full.load(Relaxed)
     }
 
     /// Waits until the worker freed something. Returns whether it did.
@@ -150,14 +158,18 @@ impl Worker {
 
     fn work(&self, memory: &Arc<Memory>) {
         let mut failures = 0;
+        let mut hunt = Hunt::new(1, None);
         loop {
             let marks = self.marks(memory);
             let free = memory.free(marks.whole);
             if free >= marks.high || failures > MAX_FAILURES || self.state.lock().closed {
                 break;
             }
-            let nr = if marks.whole { PMD_PAGES } else { 1 };
-            match evict::one(memory, &mut Hunt::new(nr, None)) {
+            if failures == 0 {
+                hunt = Hunt::new(if marks.whole { PMD_PAGES } else { 1 }, None);
+            }
+            match evict::one(memory, &mut hunt) {
+                // It knows now what to leave alone.
                 Ok(0) => failures += 1,
                 Ok(_) => {
                     failures = 0;

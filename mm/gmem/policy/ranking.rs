@@ -328,6 +328,7 @@ where
                 search.pass();
                 // The other list may have one that can leave.
                 search.hot_tests = u32::from(list == List::Cold);
+                search.stuck |= list == List::Cold;
                 self.put(unit, list, |slot| slot.stamp = now);
             }
             (List::Hot, Seen::Used | Seen::Running) if search.pass() => {
@@ -345,7 +346,7 @@ where
                     slot.credit = slot.credit.saturating_sub(1);
                 });
             }
-            (List::Hot, Seen::Idle) if self.cold.oldest().is_some() => {
+            (List::Hot, Seen::Idle) if self.cold.oldest().is_some() && !search.stuck => {
                 search.hot_tests = 0;
                 if let Some(slot) = self.get(unit.first_slot()) {
                     slot.idle = true;

@@ -209,3 +209,27 @@ fn a_large_unit_in_use_is_taken_apart_for_small_ones() {
         assert_eq!(found, splits, "{nr} pages");
     }
 }
+
+/// What came last cannot leave yet: the search goes on to what can, and soon.
+#[test]
+fn what_is_stuck_hides_nothing() {
+    let mut ranking = ranking();
+    let cold = SLOTS / 16;
+    for i in 0..SLOTS {
+        ranking.insert(Unit::slot(i), Key::new(7, u64::from(i) * 16));
+    }
+    let is_cold = |unit: Unit| unit.first_slot() >= SLOTS - cold;
+    let mut search = Search::new(1);
+    let mut looks = 0;
+    loop {
+        let unit = ranking.candidate(&mut search).expect("there are hot ones");
+        let seen = if is_cold(unit) { Seen::Stuck } else { Seen::Idle };
+        looks += 1;
+        if let Verdict::Evict { first, nr } = ranking.decide(&mut search, unit, seen) {
+            assert!(!is_cold(Unit::slot_of(first)));
+            assert_eq!(nr, unit::SLOT_PAGES);
+            break;
+        }
+        assert!(looks < 8, "{looks} looks and no victim");
+    }
+}
