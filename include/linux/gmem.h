@@ -180,8 +180,8 @@ struct gm_range {
  * pmap_create().  All functions return 0 or a negative errno if not said
  * otherwise.  GMEM calls data functions with at most 512 runs.
  *
- * peer_va_alloc_fixed(), peer_va_free(), pmap_protect(), pmap_age(), alloc_page()
- * and free_page() are not called yet.
+ * peer_va_alloc_fixed(), peer_va_free(), pmap_protect(), alloc_page() and
+ * free_page() are not called yet.
  */
 struct gm_mmu {
 	int (*peer_va_alloc_fixed)(void *pmap, u64 va, u64 len, u32 access);

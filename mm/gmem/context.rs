@@ -3,6 +3,7 @@
 //! Contexts: a device's view of one address space.
 
 use crate::{
+    ahead::Walks,
     device::Device,
     migrate::Batch,
     mmu::Pmap,
@@ -13,12 +14,14 @@ use crate::{
 use kernel::{
     new_condvar,
     new_mutex,
+    new_work,
     prelude::*,
     sync::{
         Arc,
         CondVar,
         Mutex, //
-    }, //
+    },
+    workqueue::Work, //
 };
 
 /// The largest number of contexts of one address space: bits in a directory entry.
@@ -43,6 +46,10 @@ pub(crate) struct Context {
     gate: Mutex<Gate>,
     #[pin]
     idle: CondVar,
+    #[pin]
+    pub(crate) walks: Walks,
+    #[pin]
+    pub(crate) work: Work<Self>,
 }
 
 /// A fault under way: it keeps the context attached, and has scratch memory.
@@ -110,6 +117,8 @@ impl Context {
                     spare: None,
                 }, "gmem_context"),
                 idle <- new_condvar!("gmem_context_idle"),
+                walks <- Walks::new(),
+                work <- new_work!("gmem_ahead"),
             }),
             GFP_KERNEL,
         )?;

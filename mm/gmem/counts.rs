@@ -35,6 +35,14 @@ pub(crate) struct Counts {
     sources: KVec<(Arc<Memory>, PieceSet)>,
 }
 
+/// What a migration came to, in pages.
+pub(crate) struct Report {
+    /// What came from elsewhere.
+    pub(crate) moved: usize,
+    /// Holes that were to be filled, and were not.
+    pub(crate) unfilled: usize,
+}
+
 /// One bit a page of the block.
 #[derive(Clone, Copy, Default)]
 struct PieceSet {
@@ -112,9 +120,8 @@ impl Counts {
         let _ = self.sources.push((memory, pages), GFP_KERNEL);
     }
 
-    /// Counts what moved to `memory`; `addr` is the address of the first page. Returns the number
-    /// of pages that moved, and of holes that were not filled.
-    pub(crate) fn report(&self, memory: &Memory, addr: usize, m: &Migration<'_>) -> (usize, usize) {
+    /// Counts what moved to `memory`; `addr` is the address of the first page.
+    pub(crate) fn report(&self, memory: &Memory, addr: usize, m: &Migration<'_>) -> Report {
         let parts = memory.parts();
         let (holes, host, peer) = (self.holes.moved(m), self.host.moved(m), self.peer.moved(m));
         let all = holes + host + peer;
@@ -131,6 +138,9 @@ impl Counts {
         if all > 0 {
             sys::trace_migrate(parts.id, true, addr, all);
         }
-        (all, self.holes.pages() - holes)
+        Report {
+            moved: host + peer,
+            unfilled: self.holes.pages() - holes,
+        }
     }
 }

@@ -101,7 +101,9 @@ fn stats(device: &Arc<Device>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "contexts {}", stats.contexts)?;
     writeln!(f, "demand_faults {}", inner.demands.get())?;
     writeln!(f, "evict_wait {}", inner.waits.get())?;
-    writeln!(f, "evict_direct {}", inner.direct.get())
+    writeln!(f, "evict_direct {}", inner.direct.get())?;
+    writeln!(f, "bounced {}", inner.bounced.get())?;
+    writeln!(f, "ahead {}", inner.ahead.get())
 }
 
 /// The mirror address spaces, one a line.

@@ -69,9 +69,9 @@ impl Part<'_> {
         let wanted = slots(piece, range);
         let seq = watch.read_begin();
 
-        if self.request.purpose != Purpose::Prefetch {
+        if self.request.purpose.is_demand() {
             pfns.get_mut(wanted.clone()).ok_or(EFAULT)?.fill(want);
-        } else if movable.is_none() || moves > 0 {
+        } else if self.request.purpose == Purpose::Prefetch && (movable.is_none() || moves > 0) {
             // What would not move is populated where it is, and read in from swap.
             pfns.get_mut(wanted.clone())
                 .ok_or(EFAULT)?
@@ -87,10 +87,11 @@ impl Part<'_> {
             Err(e) if e == EPERM => return Err(EFAULT),
             Err(e) => return Err(e),
         }
-        if self.bring_near(wanted.clone(), start, watch, mmap, pfns)? {
+        let ahead = self.request.purpose == Purpose::Ahead;
+        if !ahead && self.bring_near(wanted.clone(), start, watch, mmap, pfns)? {
             return Ok(Try::Movable);
         }
-        if let Some(memory) = movable {
+        if let Some(memory) = movable.filter(|_| !ahead) {
             let local = all_local(memory, piece, range, pfns);
             // What was just faulted in or split from a shared page can move now.
             if !local && moves + 1 < MAX_MOVES {
@@ -101,9 +102,14 @@ impl Part<'_> {
             Some(memory) => !all_near(memory, drafts, piece, range, pfns),
             None => true,
         };
+        if ahead && remote {
+            // What did not come is not asked for yet.
+            return Ok(Try::Remote(piece.end()));
+        }
         if !self.enter(range, watch, seq, drafts, batch)? {
             return Ok(Try::Collision);
         }
+        batch.served.brought = hull(batch.served.brought, range);
         if let Some(memory) = self.memory {
             let space = self.context.space.key();
             memory.touch(batch.maps.iter().filter_map(|run| local_run(run, space)));
@@ -232,6 +238,14 @@ impl Part<'_> {
         }
         Ok(true)
     }
+}
+
+/// Returns the pages from the first one of both to the last one.
+fn hull(a: PageRange, b: PageRange) -> PageRange {
+    if a.is_empty() {
+        return b;
+    }
+    PageRange::new(a.first().min(b.first()), a.end().max(b.end())).unwrap_or(b)
 }
 
 fn block_of(range: PageRange) -> PageRange {

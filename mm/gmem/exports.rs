@@ -377,14 +377,15 @@ pub(crate) unsafe extern "C" fn gm_dev_fault(
         } else {
             Purpose::Demand
         };
-        fault::serve(
-            &context,
-            Request {
-                range,
-                write: access & bindings::GM_ACCESS_WRITE != 0,
-                purpose,
-            },
-        )?;
+        let request = Request {
+            range,
+            write: access & bindings::GM_ACCESS_WRITE != 0,
+            purpose,
+        };
+        let served = fault::serve(&context, request)?;
+        if purpose == Purpose::Demand {
+            context.walks.faulted(context.into(), served, request.write);
+        }
         Ok(0)
     })
 }

@@ -16,20 +16,15 @@ use crate::{
         Advice, //
     },
     block,
+    bring::{
+        Brought,
+        Wanted, //
+    },
     context::Context,
     copies::Drafts,
     dmem::Payer,
-    enter::{
-        all_local,
-        peek, //
-    },
-    memory::{
-        owner,
-        pool::Tenant,
-        Memory, //
-    },
+    memory::Memory,
     migrate::Batch,
-    move_in,
     original::Lease,
     range::{
         PageRange,
@@ -42,13 +37,10 @@ use kernel::{
     bindings,
     mm::{
         device::{
-            folio::LockedFolio,
-            hmm,
             vma as vma_info, //
         },
         virt::VmaRef,
-        MmWithUser,
-        MmapReadGuard, //
+        MmWithUser, //
     },
     prelude::*,
     sync::Arc, //
@@ -73,6 +65,15 @@ pub(crate) enum Purpose {
     Prepare,
     /// A program asked to have it there: exactly the range, and nowhere else.
     Prefetch,
+    /// The device will probably ask for it: what exists and can come is brought.
+    Ahead,
+}
+
+impl Purpose {
+    /// Does the device wait for it, or will a launch fail without?
+    pub(crate) fn is_demand(self) -> bool {
+        matches!(self, Self::Demand | Self::Prepare)
+    }
 }
 
 /// What a device wants.
@@ -81,6 +82,16 @@ pub(crate) struct Request {
     pub(crate) range: PageRange,
     pub(crate) write: bool,
     pub(crate) purpose: Purpose,
+}
+
+/// What a request came to.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Served {
+    /// The pages that the device has now, those around the request included: from the first one to
+    /// the last.
+    pub(crate) brought: PageRange,
+    /// Where the last of them lie: pages of one mapping for which the same was advised.
+    pub(crate) around: PageRange,
 }
 
 /// Serves a request.
@@ -92,7 +103,7 @@ pub(crate) struct Request {
 /// - `ENOSPC`: (prefetch) the device has no room,
 /// - `ENOMEM`, `EIO` (a copy failed), `EINTR` (fatal signal), `ESRCH` (the process is gone),
 ///   `ENODEV` (the device or the context is going away), `EAGAIN` (too many collisions).
-pub(crate) fn serve(context: &Context, request: Request) -> Result {
+pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
     let device = &context.device;
     let _entered = device.enter()?;
     let mut faulting = context.enter()?;
@@ -119,7 +130,7 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result {
         while let Some(rest) = PageRange::new(next, block.end()).filter(|rest| !rest.is_empty()) {
             match part.serve(rest, faulting.batch()?) {
                 Ok(end) => next = end,
-                Err((e, Some(end))) if request.purpose == Purpose::Prefetch && e == EBUSY => {
+                Err((e, Some(end))) if !request.purpose.is_demand() && e == EBUSY => {
                     result = Err(e);
                     next = end;
                 }
@@ -134,15 +145,19 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result {
         }
     }
 
+    let batch = faulting.batch()?;
+    let waited = core::mem::take(&mut batch.waited);
+    let served = core::mem::take(&mut batch.served);
+    if request.purpose == Purpose::Ahead {
+        return result.map(|()| served);
+    }
     let access = if request.write { 3 } else { 1 };
     sys::count(sys::Event::Fault, 1);
     let stats = &device.parts.stats;
     stats.faults.add(1);
-    if request.purpose != Purpose::Prefetch {
+    if request.purpose.is_demand() {
         stats.demands.add(1);
-        if core::mem::take(&mut faulting.batch()?.waited) {
-            stats.waits.add(1);
-        }
+        stats.waits.add(usize::from(waited));
     }
     sys::trace_fault(
         device.parts.id,
@@ -151,7 +166,7 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result {
         access,
         &result,
     );
-    result
+    result.map(|()| served)
 }
 
 /// An error, and where to go on when it does not end the request.
@@ -202,7 +217,7 @@ impl Part<'_> {
             };
             match self.attempt(rest, &watch, copying, moves, batch) {
                 Ok(Try::Done(end)) => return Ok(end),
-                Ok(Try::Remote(end)) if self.request.purpose == Purpose::Prefetch => {
+                Ok(Try::Remote(end)) if !self.request.purpose.is_demand() => {
                     return Err((EBUSY, Some(end)));
                 }
                 Ok(Try::Remote(end)) => return Ok(end),
@@ -247,6 +262,7 @@ impl Part<'_> {
             .filter(|piece| piece.first() == rest.first())
             .ok_or(hole)?;
         self.check(vma)?;
+        batch.served.around = vma_pages;
         let _block = space.lock_block(piece);
 
         let lease = copying
@@ -256,7 +272,8 @@ impl Part<'_> {
         let copies = self
             .copying(attributes)
             .filter(|_| copying.wanted && can_copy);
-        if let Some(memory) = copies {
+        let ahead = self.request.purpose == Purpose::Ahead;
+        if let Some(memory) = copies.filter(|_| !ahead) {
             return self.map_copies(memory, vma, piece, vma_pages, watch, &mmap, lease, batch);
         }
 
@@ -268,62 +285,35 @@ impl Part<'_> {
                     || (attributes.belongs_to(self.context.device.parts.id)
                         && (attributes.names_place() || policy_allows(vma, piece, memory))))
         });
-        let mut range = self.choose(piece, vma_pages, vma, movable.is_some())?;
-        let pool = (attributes.pinned == Some(self.context.device.parts.id))
-            .then(|| attributes_tree::key(self.mm));
-        let mut failed = Ok(());
-
-        if let Some(memory) = movable {
-            let seq = watch.read_begin();
-            let pfns = peek(range, batch)?;
-            if hmm::read(
-                &mmap,
-                watch,
-                seq,
-                range.start_byte() as usize,
-                pfns,
-                Some(owner()),
-            )
-            .is_err()
-            {
-                return Ok(Try::Collision);
-            }
-            if moves < MAX_MOVES && !all_local(memory, piece, range, pfns) {
-                failed = self.move_in(memory, vma, range, pool, batch);
-                // No room for a block: the page that is needed now may find some.
-                let tight = matches!(failed, Err(e) if e == ENOMEM || e == ENOSPC);
-                let one = PageRange::page(piece.first()).filter(|one| *one != range);
-                if let (true, Some(one)) = (tight && self.request.purpose != Purpose::Prefetch, one)
-                {
-                    if self.move_in(memory, vma, one, pool, batch).is_ok() {
-                        range = one;
-                        failed = Ok(());
-                    }
-                }
-            }
-        }
-        let moves = match failed {
-            Ok(()) => moves,
-            // A program has to supply what is missing, which it will not do for a device.
-            Err(e) if e == EAGAIN && vma.flags() & vma_info::VM_UFFD_MISSING != 0 => moves,
-            // Not filled; perhaps somebody else did.
-            Err(e) if e == EAGAIN && moves + 1 < MAX_MOVES => return Ok(Try::Movable),
-            Err(e) if e == EAGAIN && !self.is_filled(piece, range, watch, &mmap, batch)? => {
-                return Err(ENOMEM);
-            }
-            Err(e) if e == EAGAIN => moves,
-            Err(e) if self.request.purpose == Purpose::Prefetch || e == EIO => return Err(e),
-            // Where there is no room, a device that waits is served remotely. What is nowhere yet
-            // is not brought to a host that has no memory: that would end with an OOM kill.
-            Err(_) => {
-                if !self.is_filled(piece, range, watch, &mmap, batch)? {
-                    drop(LockedFolio::alloc_evict(0)?);
-                }
-                MAX_MOVES
-            }
-        };
+        let range = self.choose(piece, vma_pages, vma, movable.is_some())?;
         let mut none = Drafts::none();
-        self.map(piece, range, watch, &mmap, movable, &mut none, moves, batch)
+        let Some(memory) = movable.filter(|_| !(ahead && copies.is_some())) else {
+            if ahead {
+                return Ok(Try::Remote(piece.end()));
+            }
+            return self.map(piece, range, watch, &mmap, None, &mut none, moves, batch);
+        };
+        let pinned = attributes.pinned == Some(self.context.device.parts.id);
+        let wanted = Wanted {
+            memory,
+            pool: pinned.then(|| attributes_tree::key(self.mm)),
+            vma,
+            watch,
+            mmap: &mmap,
+            piece,
+            range,
+            moves,
+        };
+        match self.bring(&wanted, batch)? {
+            Brought::Map { range, moves } => {
+                self.map(piece, range, watch, &mmap, movable, &mut none, moves, batch)
+            }
+            Brought::Stay(range) => {
+                self.map(piece, range, watch, &mmap, None, &mut none, moves, batch)
+            }
+            Brought::Collision => Ok(Try::Collision),
+            Brought::Again => Ok(Try::Movable),
+        }
     }
 
     /// Returns the memory if the device is to have a copy of a page: it reads what is read mostly,
@@ -343,43 +333,6 @@ impl Part<'_> {
             Some(advice) => advice.at(page),
             None => (PageRange::ALL, Attributes::NONE),
         }
-    }
-
-    fn move_in(
-        &self,
-        memory: &Arc<Memory>,
-        vma: &VmaRef,
-        range: PageRange,
-        pool: Option<Tenant>,
-        batch: &mut Batch,
-    ) -> Result {
-        let job = move_in::Job {
-            memory,
-            payer: self.payer,
-            pool,
-            vma,
-            range,
-            exclusive_only: self.request.write,
-            space: self.context.space.key(),
-        };
-        move_in::to_device(&job, batch)
-    }
-
-    /// Returns whether all pages of `piece` are in some memory.
-    fn is_filled(
-        &self,
-        piece: PageRange,
-        range: PageRange,
-        watch: &Watch,
-        mmap: &MmapReadGuard<'_>,
-        batch: &mut Batch,
-    ) -> Result<bool> {
-        let piece = piece.intersect(range).ok_or(EFAULT)?;
-        let pfns = peek(piece, batch)?;
-        let start = piece.start_byte() as usize;
-        let read = hmm::read(mmap, watch, watch.read_begin(), start, pfns, Some(owner()));
-
-        Ok(read.is_ok() && pfns.iter().all(|pfn| pfn.pfn().is_some()))
     }
 
     /// Checks that the device may use the VMA as it wants.
@@ -406,7 +359,7 @@ impl Part<'_> {
         vma: &VmaRef,
         movable: bool,
     ) -> Result<PageRange> {
-        if self.request.purpose == Purpose::Prefetch || !movable {
+        if !self.request.purpose.is_demand() || !movable {
             return Ok(piece);
         }
         let room = self.memory.map_or(0, |memory| memory.pages() as u64);
@@ -420,7 +373,7 @@ impl Part<'_> {
             scarce: self
                 .memory
                 .is_some_and(|memory| memory.used() * 4 > memory.pages()),
-            expected: false,
+            expected: self.context.walks.expect(piece.first()),
         };
         Ok(fault.choose().ok_or(EFAULT)?.range)
     }

@@ -11,10 +11,10 @@
 //! - [`space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
 //!   of no process, [`va`]: their addresses,
 //! - [`table`]: the logical page table, a directory of what devices map,
-//! - [`fault`], [`move_in`], [`enter`]: a device needs a page; [`home`]: the CPU does; [`evict`],
-//!   [`units`], [`hunt`], [`age`], [`worker`]: a device is full; [`migrate`], [`counts`]: what
-//!   these share,
 //! - [`duplicate`], [`copies`], [`original`]: read-only copies, and of what,
+//! - [`fault`], [`bring`], [`move_in`], [`enter`]: a device needs a page; [`ahead`]: it will;
+//!   [`home`]: the CPU does; [`thrash`]: both do; [`migrate`], [`counts`]: what these share,
+//! - [`evict`], [`units`], [`hunt`], [`age`], [`worker`]: a device is full,
 //! - [`invalidate`]: the CPU page table changes,
 //! - [`attributes_tree`]: what programs advised about their memory; [`pin`]: room kept for it,
 //! - [`attributes`], [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host
@@ -57,9 +57,11 @@
 
 mod advise;
 mod age;
+mod ahead;
 mod attributes;
 mod attributes_tree;
 mod block;
+mod bring;
 mod chunk;
 mod context;
 mod copies;
@@ -94,6 +96,7 @@ mod standalone;
 mod stats;
 mod sys;
 mod table;
+mod thrash;
 mod units;
 mod va;
 mod worker;

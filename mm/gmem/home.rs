@@ -17,7 +17,9 @@ use crate::{
         PageRange,
         BLOCK_ORDER, //
     },
-    sys, //
+    space::Space,
+    sys,
+    thrash, //
 };
 use kernel::{
     mm::{
@@ -286,7 +288,14 @@ fn cpu_fault_once(
         Err(_) => Some(FaultResult::NoMemory),
         Ok(_) if starved => Some(FaultResult::NoMemory),
         Ok(outcome) if outcome.failed > 0 && outcome.moved == 0 => None,
-        Ok(_) => Some(FaultResult::Done),
+        Ok(outcome) => {
+            if outcome.moved > 0 {
+                if let Some(space) = Space::find(vma.mm()) {
+                    space.thrash.moved(range, thrash::HOST);
+                }
+            }
+            Some(FaultResult::Done)
+        }
     }
 }
 

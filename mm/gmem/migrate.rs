@@ -5,6 +5,7 @@
 
 use crate::{
     device,
+    fault::Served,
     memory::Memory,
     mmu::Mmu,
     sys::{
@@ -39,6 +40,8 @@ pub(crate) struct Batch {
     pub(crate) runs: Runs,
     /// There was no free device memory at once.
     pub(crate) waited: bool,
+    /// What the request came to.
+    pub(crate) served: Served,
 }
 
 impl Batch {
@@ -55,6 +58,7 @@ impl Batch {
                 maps: KVec::with_capacity(PMD_PAGES, GFP_KERNEL)?,
                 runs: Runs::new(PMD_PAGES)?,
                 waited: false,
+                served: Served::default(),
             },
             GFP_KERNEL,
         )?)

@@ -57,6 +57,8 @@ pub(crate) struct Job<'a> {
     /// Leave pages alone that the CPU may not write: the caller wants to write, and would only
     /// have to bring them back to break COW.
     pub(crate) exclusive_only: bool,
+    /// Leave addresses alone that have no page yet.
+    pub(crate) existing_only: bool,
     /// The key of the address space.
     pub(crate) space: usize,
 }
@@ -69,6 +71,19 @@ impl Job<'_> {
             page: self.range.first(),
         };
         range.after(index)
+    }
+
+    /// Takes room for `nr` pages from page `index` of the range on.
+    ///
+    /// What comes ahead pushes nothing out of a device that was never full.
+    fn take(&self, nr: usize, index: usize, waited: &mut bool) -> Result<Run> {
+        let spot = self.spot(index);
+
+        if self.existing_only && !self.memory.worker.is_scarce() {
+            let taken = self.memory.take(self.payer, nr, spot);
+            return taken.map_err(|refusal| refusal.error);
+        }
+        evict::take(self.memory, self.payer, nr, spot, waited)
     }
 }
 
@@ -112,10 +127,9 @@ impl Destination {
     ///
     /// `ENOSPC` or `ENOMEM` when there is no room for a single page.
     fn take(job: &Job<'_>, pages: usize, waited: &mut bool) -> Result<Self> {
-        let memory = job.memory;
         let mut runs = KVec::new();
         if pages == PMD_PAGES {
-            if let Ok(run) = evict::take(memory, job.payer, PMD_PAGES, job.spot(0), waited) {
+            if let Ok(run) = job.take(PMD_PAGES, 0, waited) {
                 runs.push(run, GFP_KERNEL)?;
                 return Ok(Self {
                     runs,
@@ -126,7 +140,7 @@ impl Destination {
         let step = if pages == 1 { 1 } else { RUN_PAGES };
         let mut covered = 0;
         while covered < pages {
-            match evict::take(memory, job.payer, step, job.spot(covered), waited) {
+            match job.take(step, covered, waited) {
                 Ok(run) => runs.push(run, GFP_KERNEL)?,
                 Err(_) if covered > 0 => break,
                 Err(e) => return Err(e),
@@ -150,14 +164,15 @@ impl Destination {
     }
 }
 
-/// Moves what can be moved of the range; pages that are there already stay.
+/// Moves what can be moved of the range; pages that are there already stay. Returns the number of
+/// pages that moved, without those that were made.
 ///
 /// # Errors
 ///
 /// `ENOSPC` when the device has no room, `ENOMEM` when the host has none, `EIO` when a copy failed;
 /// `EAGAIN` when the core would not fill a hole: somebody else did, or its memory cgroup is full;
 /// `EINVAL` for a VMA whose pages cannot move.
-pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result {
+pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result<usize> {
     let pages = job.range.count() as usize;
     let mut dst = Destination::of(job, pages, &mut batch.waited)?;
     let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
@@ -168,7 +183,7 @@ pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result {
     };
     let mut m = Migration::from_vma(job.vma, bytes, select, owner(), &mut batch.arrays)?;
     if m.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let apart = !place(job, &mut m, &mut dst);
     // The core fills a huge hole as a whole, and does not look whether all pages have a place.
@@ -180,11 +195,11 @@ pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result {
     let counts = Counts::of(&mut m, apart);
     m.commit();
     let addr = job.range.start_byte() as usize;
-    let (_, unfilled) = counts.report(job.memory, addr, &m);
-    if result.is_ok() && unfilled > 0 {
+    let report = counts.report(job.memory, addr, &m);
+    if result.is_ok() && report.unfilled > 0 {
         return Err(EAGAIN);
     }
-    result
+    result.map(|()| report.moved)
 }
 
 /// Says for each page where it goes. Returns whether a huge page goes in one piece.
@@ -217,7 +232,7 @@ fn place(job: &Job<'_>, m: &mut Migration<'_>, dst: &mut Destination) -> bool {
 fn wanted(job: &Job<'_>, m: &Migration<'_>, index: usize) -> bool {
     match m.source(index) {
         Source::Unselected => false,
-        Source::Hole => true,
+        Source::Hole => !job.existing_only,
         // A merged page would have to be taken apart at the first write.
         Source::Host { .. } => !m.is_ksm(index) && (m.is_writable(index) || !job.exclusive_only),
         Source::Device { pfn } => {

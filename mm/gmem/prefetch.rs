@@ -61,7 +61,7 @@ pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange)
             match fault::serve(context, request) {
                 Err(e) if e == EBUSY => result = Err(EBUSY),
                 Err(e) if e == EIO => return Err(EFAULT),
-                other => other?,
+                other => drop(other?),
             }
         }
         if fits < piece.count() {

@@ -15,13 +15,15 @@ use crate::{
     invalidate::Watcher,
     range::PageRange,
     standalone::Addresses,
-    table::Directory, //
+    table::Directory,
+    thrash::Thrash, //
 };
 use kernel::{
     mm::{
         device::interval_notifier::IntervalNotifier,
         Mm, //
     },
+    new_delayed_work,
     new_mutex,
     prelude::*,
     rbtree::{
@@ -36,7 +38,8 @@ use kernel::{
         },
         Arc,
         Mutex, //
-    }, //
+    },
+    workqueue::DelayedWork, //
 };
 
 /// Block locks are hashed into this many; a power of two.
@@ -73,6 +76,11 @@ pub(crate) struct Space {
     blocks: [Mutex<()>; BLOCK_LOCKS],
     #[pin]
     watches: Mutex<Watches>,
+    /// What bounces.
+    #[pin]
+    pub(crate) thrash: Thrash,
+    #[pin]
+    pub(crate) pause: DelayedWork<Self>,
 }
 
 struct Watches {
@@ -109,6 +117,7 @@ fn key(mm: &Mm) -> usize {
 impl Space {
     fn new(kind: Kind) -> Result<Arc<Self>> {
         let directory = KBox::pin_init(Directory::new(), GFP_KERNEL)?;
+        let thrash = Thrash::new()?;
 
         Arc::pin_init(
             pin_init!(Self {
@@ -123,6 +132,8 @@ impl Space {
                     tree: RBTree::new(),
                     whole: false,
                 }, "gmem_watches"),
+                thrash <- thrash,
+                pause <- new_delayed_work!("gmem_pause"),
             }),
             GFP_KERNEL,
         )

@@ -48,6 +48,10 @@ pub(crate) struct Stats {
     pub(crate) demands: Counter,
     /// Those that found no free memory at once.
     pub(crate) waits: Counter,
+    /// Faults that left a block in place because it bounced.
+    pub(crate) bounced: Counter,
+    /// Bytes that came before they were asked for.
+    pub(crate) ahead: Counter,
     /// Bytes that a fault evicted by itself.
     pub(crate) direct: Counter,
     pub(crate) duplicated: Counter,
@@ -67,6 +71,8 @@ impl Stats {
             remote: Counter::new(),
             demands: Counter::new(),
             waits: Counter::new(),
+            bounced: Counter::new(),
+            ahead: Counter::new(),
             direct: Counter::new(),
             duplicated: Counter::new(),
         }

@@ -79,15 +79,38 @@ rust_helper_home_folio_alloc(unsigned int order, struct vm_area_struct *vma,
 	return home_folio_prepare(vma_alloc_folio(gfp, order, vma, addr), pfn);
 }
 
+/*
+ * Is there more free memory than what the kernel keeps for emergencies?  Who
+ * pushes pages out can do without, and others would be killed for the last
+ * pages.
+ */
+static __always_inline bool host_memory_left(void)
+{
+	unsigned long free = 0, min = 0;
+	struct zone *zone;
+
+	for_each_populated_zone(zone) {
+		free += zone_page_state(zone, NR_FREE_PAGES);
+		min += min_wmark_pages(zone);
+	}
+	return free > min + min / 4;
+}
+
 /* For a page that is pushed out: no OOM kill, no warning. */
 __rust_helper struct folio *rust_helper_evict_folio_alloc(unsigned int order,
 							  unsigned long *pfn)
 {
 	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+	struct folio *folio;
 
 	if (order)
 		gfp = GFP_TRANSHUGE | __GFP_NORETRY | __GFP_NOWARN;
-	return home_folio_prepare(folio_alloc(gfp, order), pfn);
+	folio = folio_alloc(gfp, order);
+	if (folio && !host_memory_left()) {
+		folio_put(folio);
+		return NULL;
+	}
+	return home_folio_prepare(folio, pfn);
 }
 
 /*

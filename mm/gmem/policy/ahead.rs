@@ -61,7 +61,7 @@ struct Stream {
     hits: u8,
     /// Pages of the next window.
     window: u64,
-    /// Where a sequential walk was brought up to.
+    /// Where the walk faults next: behind what was brought.
     brought: u64,
     used: u32,
 }
@@ -124,6 +124,11 @@ impl Ahead {
         None
     }
 
+    /// Says how large windows may be at most, in pages.
+    pub(crate) fn cap(&mut self, pages: u64) {
+        self.largest = pages.clamp(MIN_WINDOW, MAX_WINDOW);
+    }
+
     /// Notes that what was brought ahead left without use: windows are too large.
     pub(crate) fn wasted(&mut self) {
         self.largest = (self.largest / 2).max(MIN_WINDOW);
@@ -163,8 +168,13 @@ impl Stream {
 
     fn advance(&mut self, range: PageRange, step: i64, largest: u64) -> Option<Window> {
         // A walk goes on where its window ended, or where the last fault did.
-        let follows = range.first() == self.brought || range.first() == self.last.end();
-        let stride = if follows {
+        let strides = self.hits >= CONFIDENCE && !self.is_sequential();
+        let passed = strides && range.first() == self.brought;
+        let follows =
+            !passed && (range.first() == self.brought || range.first() == self.last.end());
+        let stride = if passed {
+            self.stride
+        } else if follows {
             i64::try_from(range.count()).ok()?
         } else {
             step
@@ -185,8 +195,9 @@ impl Stream {
             self.window = MIN_WINDOW;
             return None;
         }
-        let pages = self.window.min(largest);
-        self.window = self.window.saturating_mul(2).min(largest);
+        // At least a step more: a walk by blocks of 2 MiB goes on by such.
+        let pages = self.window.max(range.count()).min(largest);
+        self.window = pages.saturating_mul(2).min(largest);
 
         if follows {
             let each = PageRange::with_count(range.end(), pages)?;
@@ -198,10 +209,12 @@ impl Stream {
             });
         }
         let first = range.first().checked_add_signed(stride)?;
+        let count = u32::try_from(pages / range.count().max(1)).ok()?.max(1);
+        self.brought = first.checked_add_signed(stride.checked_mul(i64::from(count))?)?;
         Some(Window {
             each: PageRange::with_count(first, range.count())?,
             stride,
-            count: u32::try_from(pages / range.count().max(1)).ok()?.max(1),
+            count,
         })
     }
 }
