@@ -39,6 +39,8 @@ FIXTURE_SETUP(access)
 /* The NPU still works after what it was asked. */
 FIXTURE_TEARDOWN(access)
 {
+	/* A page that did not bounce between the CPU and the device. */
+	self->good = buf_alloc(BLOCK);
 	EXPECT_EQ(0, npu_run1(self->fd, cmd_fill(self->good, 0x99, self->page)));
 	EXPECT_TRUE(on_device(self->good, self->page));
 	EXPECT_TRUE(buf_is(self->good, self->page, 0x99));

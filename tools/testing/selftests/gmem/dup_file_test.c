@@ -334,6 +334,8 @@ TEST_F_TIMEOUT(file, under_pressure, 240)
 	ASSERT_NE(MAP_FAILED, buf);
 	close(fd);
 	ASSERT_EQ(0, hmadvise(-1, buf, len, MADV_READ_MOSTLY));
+	/* The only other memory, which may have come to the NPU ahead of need. */
+	ASSERT_EQ(0, to_home(self->npus.scratch, LEN));
 	from = counter(0, "from_dev");
 	evicted = counter(0, "evicted");
 	for (i = 0; i < scaled(2, 1); i++)

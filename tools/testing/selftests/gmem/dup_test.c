@@ -79,13 +79,17 @@ FIXTURE_TEARDOWN(anon)
 TEST_F(anon, read_where_they_are)
 {
 	long long remote[2] = { counter(0, "remote"), counter(1, "remote") };
+	long long bounced = counter(0, "bounced") + counter(1, "bounced");
 
 	EXPECT_TRUE(readers_see(&self->npus, self->buf, LEN, 7));
 	EXPECT_TRUE(buf_check(self->buf, LEN, 7));
 	EXPECT_EQ(LEN, copied(0));
 	EXPECT_EQ(LEN, copied(1));
-	EXPECT_EQ(remote[0], counter(0, "remote"));
-	EXPECT_EQ(remote[1], counter(1, "remote"));
+	/* The buffer that the CPU reads the results from may bounce. */
+	if (bounced == counter(0, "bounced") + counter(1, "bounced")) {
+		EXPECT_EQ(remote[0], counter(0, "remote"));
+		EXPECT_EQ(remote[1], counter(1, "remote"));
+	}
 }
 
 TEST_F(anon, written_by_the_cpu)
