@@ -24,6 +24,7 @@ use crate::{
         Memory,
         Run, //
     },
+    shelter,
     sys,
     units::Spot, //
 };
@@ -128,7 +129,7 @@ fn chunk_of(memory: &Memory, limit: &Limit) -> Result<usize> {
 
 /// How many pages left.
 struct Left {
-    /// They were copied.
+    /// They were copied, to the host or to another device.
     home: usize,
     /// They were copies themselves.
     dropped: usize,
@@ -158,6 +159,13 @@ fn evicted(memory: &Memory, result: Result<Left>) -> Result<usize> {
 fn pages(memory: &Memory, first: usize, nr: usize, spot: Spot) -> Result<Left> {
     let dropped = copies::drop_pages(memory, first..first + nr);
     let mut arrays = Arrays::new(nr)?;
+    if let Ok(left @ 1..) = shelter::pages(memory, first, nr, spot, &mut arrays) {
+        sys::trace_evict(memory.parts().id, first, left, &Ok(()));
+        return Ok(Left {
+            home: left,
+            dropped,
+        });
+    }
     let mut result = move_out(memory, first..first + nr, spot, &mut arrays);
 
     if let Ok(Moved::TooLarge) = result {

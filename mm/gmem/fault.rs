@@ -380,7 +380,7 @@ impl Part<'_> {
 }
 
 /// Returns whether a memory policy wants the pages on this device, or says nothing of devices.
-fn policy_allows(vma: &VmaRef, piece: PageRange, memory: &Memory) -> bool {
+pub(crate) fn policy_allows(vma: &VmaRef, piece: PageRange, memory: &Memory) -> bool {
     let nid = memory.hnid();
     sys::policy_node(vma, piece.start_byte() as usize, nid).is_none_or(|node| node == nid)
 }

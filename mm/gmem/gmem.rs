@@ -14,7 +14,7 @@
 //! - [`duplicate`], [`copies`], [`original`]: read-only copies, and of what,
 //! - [`fault`], [`bring`], [`move_in`], [`enter`]: a device needs a page; [`ahead`]: it will;
 //!   [`home`]: the CPU does; [`thrash`]: both do; [`migrate`], [`counts`]: what these share,
-//! - [`evict`], [`units`], [`hunt`], [`age`], [`worker`]: a device is full,
+//! - [`evict`], [`units`], [`hunt`], [`age`], [`worker`], [`shelter`]: a device is full,
 //! - [`invalidate`]: the CPU page table changes,
 //! - [`attributes_tree`]: what programs advised about their memory; [`pin`]: room kept for it,
 //! - [`attributes`], [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host
@@ -91,6 +91,7 @@ mod pin;
 mod policy;
 mod prefetch;
 mod range;
+mod shelter;
 mod space;
 mod standalone;
 mod stats;

@@ -146,6 +146,12 @@ impl Mmu {
         data_call!(self, copy_from_dev, sys::Site::CopyFrom, runs)
     }
 
+    /// Returns whether the driver can copy from the memory of `src`.
+    pub(crate) fn copies_from(&self, src: &Mmu) -> bool {
+        // SAFETY: By the type invariants.
+        self.ops == src.ops && unsafe { self.ops.as_ref() }.copy_peer.is_some()
+    }
+
     /// Copies from the memory of `src`.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::{
         MAX_CONTEXTS, //
     },
     copies::Copies,
+    device::Device,
     invalidate::Watcher,
     range::PageRange,
     standalone::Addresses,
@@ -351,6 +352,15 @@ impl MapLock<'_> {
     /// Returns the copies, to be changed after the devices.
     pub(crate) fn copies_mut(&mut self) -> &mut Copies {
         &mut self.0.copies
+    }
+
+    /// Returns the devices of all contexts, for use without the lock.
+    pub(crate) fn devices(&self) -> [Option<Arc<Device>>; MAX_CONTEXTS] {
+        let mut devices = [const { None }; MAX_CONTEXTS];
+        for (device, context) in devices.iter_mut().zip(self.contexts()) {
+            *device = Some(context.device.clone());
+        }
+        devices
     }
 
     /// Adds or removes a context; returns what was there.

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Eviction to another device that has room, which is nearer than the host.
+//!
+//! Only to a device that the process uses itself, whose driver copies between the two, and that was
+//! not full lately: nobody there has to leave for it. When that device fills up the pages go on to
+//! the host like others.
+
+use crate::{
+    attributes::Attributes,
+    attributes_tree::Advice,
+    counts::Counts,
+    device::Device,
+    dmem::Payer,
+    fault::policy_allows,
+    memory::Memory,
+    migrate::{
+        for_each_piece,
+        Runs, //
+    },
+    policy::unit::SLOT_PAGES,
+    range::PageRange,
+    space::Space,
+    units::Spot, //
+};
+use kernel::{
+    mm::{
+        device::{
+            migrate::{
+                Arrays,
+                Migration,
+                Source, //
+            },
+            vma as vma_info, //
+        },
+        MmWithUser, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The part of a device's memory that has to be free for pages of others to come.
+const ROOM_PART: usize = 4;
+
+/// Moves what it can of `nr` pages from `first` on, which were mapped at `spot`, to another device.
+/// Returns how many left.
+///
+/// # Errors
+///
+/// `ENODEV` when there is no such device, `ENOSPC` when it has no room after all, `EIO` when the
+/// copy failed, `ENOMEM`. The pages are where they were.
+pub(crate) fn pages(
+    memory: &Memory,
+    first: usize,
+    nr: usize,
+    spot: Spot,
+    arrays: &mut Arrays,
+) -> Result<usize> {
+    let space = Space::find_key(spot.space).ok_or(ENODEV)?;
+    // A chunk in pieces may belong to many.
+    if nr > SLOT_PAGES && !memory.units_of(first).any(|(unit, _)| unit.is_whole()) {
+        return Err(ENODEV);
+    }
+    let (device, to) = find(memory, &space, nr).ok_or(ENODEV)?;
+    // It does not go away meanwhile.
+    let _entered = device.enter()?;
+    if !is_welcome(&space, spot, &to) {
+        return Err(ENODEV);
+    }
+    let payer = Payer::of(space.mm()?)?;
+    let mut run = to.take(&payer, nr, spot).map_err(|refusal| refusal.error)?;
+    let mut m = Migration::from_pagemap(&memory.map, first..first + nr, arrays)?;
+    let mut runs = Runs::new(nr)?;
+
+    for_each_piece(&mut m, false, |m, piece| {
+        let Source::Device { pfn } = piece.source else {
+            return;
+        };
+        let folio = if piece.pages == nr {
+            run.huge_folio()
+        } else {
+            run.folio(piece.index)
+        };
+        let (Some(folio), Some(from)) = (folio, memory.map.page(pfn)) else {
+            return;
+        };
+        if let Some(page) = to.map.page(folio.pfn()) {
+            let (page, from) = (page as u64, from as u64);
+            runs.push(page << PAGE_SHIFT, from << PAGE_SHIFT, piece.len());
+            m.set_dst(piece.index, folio);
+        }
+    });
+    let source = &memory.parts().mmu;
+    if to.parts().mmu.copy_peer(source, runs.as_slice()).is_err() {
+        (0..nr).for_each(|index| drop(m.take_dst(index)));
+        return Err(EIO);
+    }
+    let counts = Counts::of(&mut m, false);
+    m.commit();
+    let addr = (spot.page as usize) << PAGE_SHIFT;
+    Ok(counts.report(&to, addr, &m).moved)
+}
+
+/// Finds another device of the process that has room.
+fn find(memory: &Memory, space: &Space, nr: usize) -> Option<(Arc<Device>, Arc<Memory>)> {
+    let from = memory.parts();
+    let others = space.lock_map().devices();
+
+    others.into_iter().flatten().find_map(|device| {
+        let to = device.memory()?;
+        let parts = to.parts();
+        let near = parts.id != from.id && parts.mmu.copies_from(&from.mmu);
+        let room = nr.max(to.pages() / ROOM_PART);
+
+        (near && !to.worker.is_scarce() && to.free(true) >= room).then_some((device, to))
+    })
+}
+
+/// Returns whether a fault of the other device would bring there what is at `spot`.
+///
+/// May be called with any mmap_lock held, so it does without an answer when this one is taken.
+fn is_welcome(space: &Space, spot: Spot, to: &Memory) -> bool {
+    let Some(mm) = space.mm().ok().and_then(|mm| mm.mmget_not_zero()) else {
+        return false;
+    };
+    // The last reference may be ours; tearing an mm down here would wait for ourselves.
+    let mm = MmWithUser::into_mmput_async(mm);
+    let attributes = match Advice::find(&mm) {
+        Some(advice) => advice.at(spot.page).1,
+        None => Attributes::NONE,
+    };
+    let belongs = attributes.belongs_to(to.parts().id);
+    if !belongs || attributes.names_place() {
+        return belongs;
+    }
+    let (Some(page), Some(mmap)) = (PageRange::page(spot.page), mm.mmap_read_trylock()) else {
+        return false;
+    };
+    let (start, end) = (page.start_byte() as usize, page.end_byte() as usize);
+
+    vma_info::first_in(&mm, &mmap, start, end).is_some_and(|vma| policy_allows(vma, page, to))
+}
