@@ -141,8 +141,10 @@ impl Slot {
     /// Never called by someone who holds an [`InFlight`] of this slot.
     #[inline]
     pub fn clear(&self) {
-        // Most entries that go have no access in flight, so that there is nothing to wait for.
-        if self.update(|old| Some(old & COUNT)).is_ok_and(|old| old & COUNT != 0) {
+        // Most entries that go have no access in flight, so that there is nothing to wait for. To
+        // change the word orders us after those that ended; to find it as it should be does not.
+        let old = self.update(|old| Some(old & COUNT));
+        if !old.is_ok_and(|old| old != 0 && old & COUNT == 0) {
             self.wait();
         }
     }
