@@ -118,6 +118,19 @@ TEST_F(policy, ordinary_memory_is_the_hosts)
 	}
 }
 
+/* A home node only says where the host begins to look. */
+TEST_F(policy, home_node_of_a_device)
+{
+	char *buf = buf_alloc_flags(LEN, MAP_PRIVATE);
+
+	ASSERT_EQ(0, sys_mbind(buf, LEN, MPOL_BIND, HOST, 0));
+	EXPECT_EQ(0, syscall(__NR_set_mempolicy_home_node, buf, LEN, self->nid[0], 0));
+	buf_fill(buf, LEN, 9);
+	EXPECT_EQ(HOME, page_node(buf));
+	EXPECT_EQ(0, file_find("/proc/vmstat", "pgalloc_device"));
+	EXPECT_TRUE(buf_check(buf, LEN, 9));
+}
+
 /* Where a block of @buf is after NPU @npu read it. */
 static int used_by(int fd, const char *buf)
 {
