@@ -223,7 +223,11 @@ fn what_is_stuck_hides_nothing() {
     let mut looks = 0;
     loop {
         let unit = ranking.candidate(&mut search).expect("there are hot ones");
-        let seen = if is_cold(unit) { Seen::Stuck } else { Seen::Idle };
+        let seen = if is_cold(unit) {
+            Seen::Stuck
+        } else {
+            Seen::Idle
+        };
         looks += 1;
         if let Verdict::Evict { first, nr } = ranking.decide(&mut search, unit, seen) {
             assert!(!is_cold(Unit::slot_of(first)));
