@@ -47,10 +47,14 @@ pub(crate) struct Hunt<'a> {
 }
 
 impl<'a> Hunt<'a> {
-    /// Begins to look for `nr` pages, for `payer` or for anybody.
+    /// Begins to look for `nr` pages, for `payer` who waits, or ahead of time for anybody.
     pub(crate) const fn new(nr: usize, payer: Option<&'a Payer>) -> Self {
+        let search = match payer {
+            Some(_) => Search::new(nr),
+            None => Search::ahead(nr),
+        };
         Self {
-            search: Search::new(nr),
+            search,
             payer,
             own: false,
             low: Low::Respected,

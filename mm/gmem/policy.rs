@@ -116,6 +116,10 @@ pub(crate) struct Search {
     hot_tests: u32,
     /// Something that came late must not leave now.
     stuck: bool,
+    /// Nobody waits for the room: what just came is left alone.
+    ahead: bool,
+    /// All cold units just came.
+    cold_is_young: bool,
 }
 
 impl Search {
@@ -126,6 +130,16 @@ impl Search {
             patience: PATIENCE,
             hot_tests: HOT_LOOKS,
             stuck: false,
+            ahead: false,
+            cold_is_young: false,
+        }
+    }
+
+    /// Begins a search for room that nobody waits for.
+    pub(crate) const fn ahead(nr: usize) -> Self {
+        Self {
+            ahead: true,
+            ..Self::new(nr)
         }
     }
 

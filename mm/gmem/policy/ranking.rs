@@ -16,6 +16,9 @@
 //!   after it left, which the [`ghost`]s tell. If the time between its two uses is shorter than the
 //!   front has been idle, they change places.
 //!
+//! What came last is young until its use was seen, and leaves only when there is nothing else: the
+//! device that asked for it is about to use it.
+//!
 //! A loop over too much memory never proves anything, so all but a sixteenth of the memory
 //! serves it in each round. A hot unit that is not used any more is replaced by the first one
 //! that is. A use is noticed when a unit comes to the front of its list, not before: hits cost
@@ -42,6 +45,8 @@ use core::ops::DerefMut;
 
 /// The part of the memory that is not for hot units.
 const COLD_PART: u32 = 16;
+/// The part of the memory that came last, which may be young: half of what is not for hot units.
+const YOUNG_PART: u32 = 2 * COLD_PART;
 /// How often a hot unit may be found idle before it is the front that others are compared with.
 const MAX_CREDIT: u8 = 3;
 
@@ -113,6 +118,13 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
     fn hot_max(&self) -> u32 {
         let all = self.slots.len() as u32;
         all.saturating_sub(all / COLD_PART)
+    }
+
+    /// Has it come so recently that the device may still be about to use it?
+    fn is_young(&self, slot: &Slot) -> bool {
+        let age = self.now.wrapping_sub(slot.stamp);
+        let part = self.slots.len() as u32 / YOUNG_PART;
+        slot.fresh && age < part.max(1)
     }
 
     fn get(&mut self, at: u32) -> Option<&mut Slot> {
@@ -272,7 +284,8 @@ where
         } else {
             unit
         };
-        if self.known(unit).is_some() {
+        // A young one is asked for because it came.
+        if self.known(unit).is_some_and(|slot| !self.is_young(&slot)) {
             if let Some(slot) = self.get(unit.first_slot()) {
                 slot.asked = true;
             }
@@ -300,8 +313,13 @@ where
         let hot = self.hot.oldest().and_then(|at| self.unit(at));
         let cold = self.cold.oldest().and_then(|at| self.unit(at));
 
+        if search.ahead && search.cold_is_young {
+            return None;
+        }
         // A look at the front of the hot list keeps it in order.
-        hot.filter(|_| search.hot_tests > 0).or(cold).or(hot)
+        hot.filter(|_| search.hot_tests > 0 || search.cold_is_young)
+            .or(cold)
+            .or(hot)
     }
 
     fn decide(&mut self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict {
@@ -346,11 +364,21 @@ where
                     slot.credit = slot.credit.saturating_sub(1);
                 });
             }
-            (List::Hot, Seen::Idle) if self.cold.oldest().is_some() && !search.stuck => {
+            (List::Hot, Seen::Idle)
+                if self.cold.oldest().is_some() && !search.stuck && !search.cold_is_young =>
+            {
                 search.hot_tests = 0;
                 if let Some(slot) = self.get(unit.first_slot()) {
                     slot.idle = true;
                 }
+            }
+            (List::Cold, Seen::Idle) if self.is_young(&slot) && search.pass() => {
+                self.put(unit, List::Cold, |_| {});
+                let front = self
+                    .cold
+                    .oldest()
+                    .and_then(|at| self.slots.get(at as usize));
+                search.cold_is_young = front.is_some_and(|slot| self.is_young(slot));
             }
             (List::Cold, Seen::Used | Seen::Running) if search.pass() => {
                 if slot.fresh {
@@ -362,7 +390,10 @@ where
                     self.put(unit, list, |slot| slot.stamp = now);
                 }
             }
-            _ => return self.evict(search, unit),
+            _ => {
+                search.cold_is_young = false;
+                return self.evict(search, unit);
+            }
         }
         Verdict::Keep
     }
