@@ -372,7 +372,7 @@ impl Part<'_> {
             // What is large now has to be taken apart when memory runs out.
             scarce: self
                 .memory
-                .is_some_and(|memory| memory.used() * 4 > memory.pages()),
+                .is_some_and(|memory| memory.used() * 8 > memory.pages()),
             expected: self.context.walks.expect(piece.first()),
         };
         Ok(fault.choose().ok_or(EFAULT)?.range)
