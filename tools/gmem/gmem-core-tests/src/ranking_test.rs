@@ -213,11 +213,8 @@ fn a_large_unit_in_use_is_taken_apart_for_small_ones() {
 /// What came last cannot leave yet: the search goes on to what can, and soon.
 #[test]
 fn what_is_stuck_hides_nothing() {
-    let mut ranking = ranking();
+    let mut ranking = full();
     let cold = SLOTS / 16;
-    for i in 0..SLOTS {
-        ranking.insert(Unit::slot(i), Key::new(7, u64::from(i) * 16));
-    }
     let is_cold = |unit: Unit| unit.first_slot() >= SLOTS - cold;
     let mut search = Search::new(1);
     let mut looks = 0;
@@ -236,4 +233,44 @@ fn what_is_stuck_hides_nothing() {
         }
         assert!(looks < 8, "{looks} looks and no victim");
     }
+}
+
+/// Fills the memory with slots, so that the last ones are cold.
+fn full() -> Ranking<Vec<Slot>, Vec<Ghost>> {
+    let mut ranking = ranking();
+    for at in 0..SLOTS {
+        ranking.insert(Unit::slot(at), Key::new(1, u64::from(at) * 16));
+    }
+    ranking
+}
+
+/// Searches, with devices that used nothing; returns the slot that leaves.
+fn victim(ranking: &mut Ranking<Vec<Slot>, Vec<Ghost>>, mut search: Search) -> Option<u32> {
+    for _ in 0..1000 {
+        let unit = ranking.candidate(&mut search)?;
+        if let Verdict::Evict { first, .. } = ranking.decide(&mut search, unit, Seen::Idle) {
+            return Some(Unit::slot_of(first).first_slot());
+        }
+    }
+    panic!("the search does not end");
+}
+
+#[test]
+fn what_just_came_waits_for_its_use() {
+    // The cold ones are all young: nobody is made to leave ahead of time.
+    assert_eq!(victim(&mut full(), Search::ahead(1)), None);
+    // Who waits for room gets that of an idle hot one.
+    let hot = victim(&mut full(), Search::new(1)).unwrap();
+    assert!(hot < SLOTS / 16 * 15, "slot {hot} just came");
+}
+
+#[test]
+fn what_came_and_was_not_used_leaves_first() {
+    let mut ranking = full();
+    // New data in the place of hot slots: what came before is not young any more.
+    for at in 0..SLOTS / 16 {
+        ranking.insert(Unit::slot(at), Key::new(2, u64::from(at) * 16));
+    }
+    let cold = victim(&mut ranking, Search::ahead(1)).unwrap();
+    assert!(cold >= SLOTS / 16 * 15, "slot {cold} is hot");
 }
