@@ -334,7 +334,7 @@ fn build(
     pfns: &[PagePfn],
     memory: Option<&Arc<Memory>>,
     drafts: &Drafts,
-    maps: &mut KVec<sys::MapRun>,
+    maps: &mut KVVec<sys::MapRun>,
 ) {
     let mut last_copied = false;
 

@@ -32,11 +32,12 @@ use kernel::{
 /// Size of a base page, in bytes.
 pub(crate) const PAGE: u64 = 1 << PAGE_SHIFT;
 
-/// Scratch memory for one block.
+/// Scratch memory for one block. It needs no pages in a row, for which a host that is full would
+/// kill somebody.
 pub(crate) struct Batch {
     pub(crate) arrays: Arrays,
-    pub(crate) pfns: KVec<PagePfn>,
-    pub(crate) maps: KVec<MapRun>,
+    pub(crate) pfns: KVVec<PagePfn>,
+    pub(crate) maps: KVVec<MapRun>,
     pub(crate) runs: Runs,
     /// There was no free device memory at once.
     pub(crate) waited: bool,
@@ -54,8 +55,8 @@ impl Batch {
         Ok(KBox::new(
             Self {
                 arrays: Arrays::new(PMD_PAGES)?,
-                pfns: KVec::from_elem(PagePfn::PEEK, PMD_PAGES, GFP_KERNEL)?,
-                maps: KVec::with_capacity(PMD_PAGES, GFP_KERNEL)?,
+                pfns: KVVec::from_elem(PagePfn::PEEK, PMD_PAGES, GFP_KERNEL)?,
+                maps: KVVec::with_capacity(PMD_PAGES, GFP_KERNEL)?,
                 runs: Runs::new(PMD_PAGES)?,
                 waited: false,
                 served: Served::default(),
@@ -66,7 +67,7 @@ impl Batch {
 }
 
 /// A list of copies, as long as it has to be at most.
-pub(crate) struct Runs(KVec<CopyRun>);
+pub(crate) struct Runs(KVVec<CopyRun>);
 
 impl Runs {
     /// Makes an empty list for a range of so many pages.
@@ -75,7 +76,7 @@ impl Runs {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(pages: usize) -> Result<Self> {
-        Ok(Self(KVec::with_capacity(pages, GFP_KERNEL)?))
+        Ok(Self(KVVec::with_capacity(pages, GFP_KERNEL)?))
     }
 
     /// Empties the list.

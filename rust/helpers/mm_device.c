@@ -80,20 +80,19 @@ rust_helper_home_folio_alloc(unsigned int order, struct vm_area_struct *vma,
 }
 
 /*
- * Is there more free memory than what the kernel keeps for emergencies?  Who
- * pushes pages out can do without, and others would be killed for the last
- * pages.
+ * Is there more free memory than what wakes kswapd?  Who pushes pages out can do
+ * without, and others would be killed for the last pages.
  */
 static __always_inline bool host_memory_left(void)
 {
-	unsigned long free = 0, min = 0;
 	struct zone *zone;
 
 	for_each_populated_zone(zone) {
-		free += zone_page_state(zone, NR_FREE_PAGES);
-		min += min_wmark_pages(zone);
+		if (zone_watermark_ok(zone, 0, low_wmark_pages(zone),
+				      gfp_zone(GFP_KERNEL), 0))
+			return true;
 	}
-	return free > min + min / 4;
+	return false;
 }
 
 /* For a page that is pushed out: no OOM kill, no warning. */

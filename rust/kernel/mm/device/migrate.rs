@@ -51,10 +51,11 @@ pub struct Select {
     pub huge: bool,
 }
 
-/// Scratch memory of a migration, one element a page.
+/// Scratch memory of a migration, one element a page. It needs no pages in a row, for which a host
+/// that is full would kill somebody.
 pub struct Arrays {
     /// The sources of all pages, then the destinations.
-    both: KVec<usize>,
+    both: KVVec<usize>,
 }
 
 impl Arrays {
@@ -64,7 +65,7 @@ impl Arrays {
     ///
     /// `ENOMEM`.
     pub fn new(pages: usize) -> Result<Self> {
-        let both = KVec::from_elem(0, pages.checked_mul(2).ok_or(ENOMEM)?, GFP_KERNEL)?;
+        let both = KVVec::from_elem(0, pages.checked_mul(2).ok_or(ENOMEM)?, GFP_KERNEL)?;
 
         Ok(Self { both })
     }
