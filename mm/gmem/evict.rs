@@ -207,6 +207,9 @@ fn move_out(
     let huge = m.is_huge(0);
     let addr = (spot.page as usize) << PAGE_SHIFT;
     let out = home::bring(&mut m, false, addr, |order, _| {
+        if sys::should_fail(sys::Site::Home) {
+            return Err(ENOMEM);
+        }
         LockedFolio::alloc_evict(order)
     })?;
 

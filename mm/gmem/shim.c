@@ -257,6 +257,7 @@ static int __init gmem_fail_debugfs(void)
 		[GMEM_FAIL_COPY_PEER]	= "fail_gmem_copy_peer",
 		[GMEM_FAIL_RETRY]	= "fail_gmem_retry",
 		[GMEM_FAIL_ATTRIBUTES]	= "fail_gmem_attributes",
+		[GMEM_FAIL_HOME]	= "fail_gmem_home",
 	};
 	int i;
 

@@ -37,6 +37,8 @@ pub(crate) enum Site {
     Retry,
     /// An allocation for attributes.
     Attributes,
+    /// An allocation of host memory for what leaves a device.
+    Home,
 }
 
 /// Returns whether fault injection wants `site` to fail now.
@@ -48,6 +50,7 @@ pub(crate) fn should_fail(site: Site) -> bool {
         Site::CopyPeer => bindings::gmem_fail_site_GMEM_FAIL_COPY_PEER,
         Site::Retry => bindings::gmem_fail_site_GMEM_FAIL_RETRY,
         Site::Attributes => bindings::gmem_fail_site_GMEM_FAIL_ATTRIBUTES,
+        Site::Home => bindings::gmem_fail_site_GMEM_FAIL_HOME,
     };
     // SAFETY: A plain call.
     unsafe { bindings::gmem_should_fail(site) }
