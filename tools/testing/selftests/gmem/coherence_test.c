@@ -97,7 +97,8 @@ TEST_F_TIMEOUT(coherence, three_adders_on_one_word, 120)
 	ASSERT_TRUE(on_device(page, page_size()));
 	add_at_once(_metadata, adders, 3);
 	EXPECT_LT(moved[0], npu_info(self->fd[0]).to_dev);
-	EXPECT_LT(moved[1], npu_info(self->fd[1]).to_dev);
+	/* Or it was left on the host, because it bounced. */
+	EXPECT_LT(moved[1], npu_info(self->fd[1]).to_dev + npu_stat(1, "bounced"));
 	EXPECT_EQ(1 + 3UL * times * rounds, page[9]);
 }
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /* No memory left: a job may fail, nobody is killed, nothing is lost. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "kselftest_harness.h"
 #include "gmem_util.h"
@@ -87,6 +90,85 @@ TEST_F_TIMEOUT(full, cgroup_at_its_limit, 60)
 	EXPECT_EQ(0, file_find(GROUP "/memory.events", "oom_kill"));
 	while (rmdir(GROUP) && errno == EBUSY)
 		sleep_ms(10);
+}
+
+/* Takes almost all memory of the host, and keeps it until it is killed. */
+static void hog(struct baton *full)
+{
+	const size_t step = 4 * MiB;
+	long long left = scaled(96, 64) * 1024;
+
+	/* If somebody has to die, then not the job; and it does not survive it. */
+	if (file_write("/proc/self/oom_score_adj", "1000") ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) ||
+	    file_write("/proc/sys/vm/drop_caches", "3"))
+		_exit(1);
+	while (file_find("/proc/meminfo", "MemAvailable") > left) {
+		char *p = mmap(NULL, step, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+		if (p == MAP_FAILED || mlock(p, step))
+			_exit(2);
+	}
+	baton_pass(full);
+	for (;;)
+		pause();
+}
+
+/* Eviction has nowhere to go: the job fails, and nothing is lost or killed. */
+TEST_F_TIMEOUT(full, host_memory_at_its_end, 120)
+{
+	size_t total, len, done = 0, kept = 0, i;
+	struct baton full;
+	int fd, err = 0;
+	pid_t child;
+	char *buf;
+
+	npu_unload();
+	npu_require(&(struct npu_config){ .count = 1, .mem_mib = scaled(64, 16) });
+	fd = npu_open(0);
+	total = npu_info(fd).mem_total;
+	len = 8 * total;
+	buf = buf_alloc(len);
+	baton_make(&full);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		hog(&full);
+	baton_take(&full);
+	ASSERT_EQ(0, waitpid(child, NULL, WNOHANG));
+
+	while (!err && done < len) {
+		err = npu_run1(fd, cmd_fill(buf + done, done / BLOCK + 1, BLOCK));
+		done += err ? 0 : BLOCK;
+	}
+	/* The device is full, the host has what could be had, and that was it. */
+	EXPECT_EQ(-ENOMEM, err);
+	ASSERT_LE(total, done);
+	EXPECT_GT(len, done);
+	ASSERT_LE(total / 2, pages_on_device(buf, done) * page_size());
+	/* What is on the device works on. */
+	for (i = 0; i < done; i += BLOCK) {
+		if (!on_device(buf + i, BLOCK))
+			continue;
+		EXPECT_EQ(0, npu_run1(fd, cmd_read(buf + i, BLOCK)));
+		kept++;
+	}
+	EXPECT_LT(0, kept);
+	EXPECT_EQ(self->kills, vmstat("oom_kill"));
+	/* The hog was let live, too. */
+	ASSERT_EQ(0, waitpid(child, NULL, WNOHANG));
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(-SIGKILL, child_result(child, 10000));
+
+	/* Not a byte is missing, and the job can go on. */
+	EXPECT_EQ(0, npu_run1(fd, cmd_fill(buf + done, 0x99, BLOCK)));
+	EXPECT_TRUE(buf_is(buf + done, BLOCK, 0x99));
+	for (i = 0; i < done; i += BLOCK)
+		EXPECT_TRUE(buf_is(buf + i, BLOCK, i / BLOCK + 1));
+	munmap(buf, len);
+	EXPECT_TRUE(npu_wait_free(fd, total, 5000));
+	close(fd);
 }
 
 GMEM_TEST_MAIN

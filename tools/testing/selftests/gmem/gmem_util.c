@@ -285,6 +285,17 @@ int fail_start(const char *name, int probability, int times)
 	return err ?: fail_attr(name, "probability", number);
 }
 
+int fail_nth(const char *name, unsigned int nth)
+{
+	char number[16];
+	int err = fail_start(name, 0, 1);
+
+	/* Each call takes one of the space, and the last one finds too little. */
+	snprintf(number, sizeof(number), "%u", nth);
+	err = err ?: fail_attr(name, "space", number);
+	return err ?: fail_attr(name, "probability", "100");
+}
+
 int fail_stop(const char *name)
 {
 	char path[256], text[32];

@@ -100,6 +100,7 @@ bool smaps_has_flag(const void *addr, const char *flag);
 
 /* Fault injection: /sys/kernel/debug/NAME. */
 int fail_start(const char *name, int probability, int times);
+int fail_nth(const char *name, unsigned int nth);	/* that call, once */
 int fail_stop(const char *name);		/* how often it failed */
 
 /* Two processes taking turns. */

@@ -84,7 +84,8 @@ TEST_F_TIMEOUT(thrash, two_devices, 60)
 	EXPECT_EQ(2 * self->turns, *self->word);
 	EXPECT_LT(before, bounced());
 	moved = npu_info(self->fd[0]).peer + npu_info(self->fd[1]).peer - moved;
-	EXPECT_GT(self->turns * self->len, moved);
+	/* A debug kernel is too slow to bounce each time. */
+	EXPECT_GT(scaled(1, 2) * self->turns * self->len, moved);
 }
 
 /* A pause: when it is quiet again the block may move. */
