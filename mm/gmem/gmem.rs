@@ -87,7 +87,7 @@ mod move_in;
 mod node;
 mod original;
 mod pin;
-#[allow(dead_code, reason = "the callers come one by one")]
+#[allow(dead_code, reason = "the simulator uses the rest")]
 mod policy;
 mod prefetch;
 mod range;

@@ -152,7 +152,7 @@ pub(crate) fn next_of(memory: &Memory, limit: &Limit) -> Option<usize> {
         let mut stuck = false;
         for (unit, spot) in memory.units_of(page) {
             match age::ask(memory, unit, spot) {
-                Seen::Used | Seen::Running => used = true,
+                Seen::Used => used = true,
                 Seen::Stuck => stuck = true,
                 Seen::Idle | Seen::Gone => {}
             }

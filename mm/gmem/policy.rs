@@ -53,7 +53,6 @@ pub(crate) mod thrash;
 #[path = "policy/unit.rs"]
 pub(crate) mod unit;
 
-#[allow(unused_imports, reason = "the callers come one by one")]
 pub(crate) use {
     ghost::{
         Ghost,
@@ -77,11 +76,8 @@ const HOT_LOOKS: u32 = 8;
 pub(crate) enum Seen {
     /// No device used it since it was asked about the last time (`pmap_age` of all its pages).
     Idle,
-    /// A device did.
+    /// A device did. A job that runs is known by what it uses: devices report no more.
     Used,
-    /// A job that runs now was launched with it: gets a second chance each time, as long as
-    /// the search has patience.
-    Running,
     /// It must not leave now: pinned, locked, or it just failed to.
     Stuck,
     /// There is nothing in it any more.

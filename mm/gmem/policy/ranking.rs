@@ -337,7 +337,7 @@ where
         let mixed = unit.is_whole() && !search.wants_chunk() && !slot.fresh;
 
         match (slot.list, seen) {
-            (_, Seen::Used | Seen::Running) if mixed && search.pass() => {
+            (_, Seen::Used) if mixed && search.pass() => {
                 return Verdict::Split {
                     first: unit.first_page(),
                 };
@@ -350,7 +350,7 @@ where
                 search.stuck |= list == List::Cold;
                 self.put(unit, list, |slot| slot.stamp = now);
             }
-            (List::Hot, Seen::Used | Seen::Running) if search.pass() => {
+            (List::Hot, Seen::Used) if search.pass() => {
                 search.hot_tests = search.hot_tests.saturating_sub(1);
                 self.put(unit, List::Hot, |slot| {
                     slot.fresh = false;
@@ -381,7 +381,7 @@ where
                     .and_then(|at| self.slots.get(at as usize));
                 search.cold_is_young = front.is_some_and(|slot| self.is_young(slot));
             }
-            (List::Cold, Seen::Used | Seen::Running) if search.pass() => {
+            (List::Cold, Seen::Used) if search.pass() => {
                 if slot.fresh {
                     // The use that it came for.
                     self.put(unit, List::Cold, |slot| slot.fresh = false);

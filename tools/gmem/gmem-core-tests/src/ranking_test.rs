@@ -128,8 +128,7 @@ proptest! {
                         prop_assert_eq!(model.get(&unit.first_slot()), Some(&unit.is_whole()));
                         let seen = match answer {
                             0 => Seen::Idle,
-                            1 => Seen::Used,
-                            2 => Seen::Running,
+                            1 | 2 => Seen::Used,
                             3 => Seen::Stuck,
                             _ => Seen::Gone,
                         };
