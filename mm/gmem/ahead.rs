@@ -36,7 +36,7 @@ use kernel::{
 };
 
 /// The part of a full device's memory that may come ahead at a time.
-const SCARCE_PART: usize = 64;
+const SCARCE_PART: usize = 256;
 
 #[derive(Default)]
 struct State {

@@ -373,7 +373,9 @@ impl Part<'_> {
             scarce: self
                 .memory
                 .is_some_and(|memory| memory.used() * 8 > memory.pages()),
-            expected: self.context.walks.expect(piece.first()),
+            // Where others leave piece by piece, a walk comes so, too.
+            expected: self.memory.is_some_and(|memory| !memory.worker.is_scarce())
+                && self.context.walks.expect(piece.first()),
         };
         Ok(fault.choose().ok_or(EFAULT)?.range)
     }

@@ -45,9 +45,8 @@ use core::ops::DerefMut;
 
 /// The part of the memory that is not for hot units.
 const COLD_PART: u32 = 16;
-/// The part of the memory that came last, which may be young: what is not for hot units. Walks that
-/// are served ahead bring no more than that.
-const YOUNG_PART: u32 = COLD_PART;
+/// The part of the memory that came last, which may be young: half of what is not for hot units.
+const YOUNG_PART: u32 = 2 * COLD_PART;
 /// How often a hot unit may be found idle before it is the front that others are compared with.
 const MAX_CREDIT: u8 = 3;
 
