@@ -256,10 +256,17 @@ fn victim(ranking: &mut Ranking<Vec<Slot>, Vec<Ghost>>, mut search: Search) -> O
 
 #[test]
 fn what_just_came_waits_for_its_use() {
-    // The cold ones are all young: nobody is made to leave ahead of time.
-    assert_eq!(victim(&mut full(), Search::ahead(1)), None);
+    let mut ranking = full();
+    // Of the cold sixteenth the older half leaves, the other half is young.
+    for _ in 0..SLOTS / 32 {
+        let old = victim(&mut ranking, Search::ahead(1)).unwrap();
+        assert!((SLOTS / 32 * 30..SLOTS / 32 * 31).contains(&old), "{old}");
+        ranking.remove(Unit::slot(old));
+    }
+    // Nobody is made to leave ahead of time.
+    assert_eq!(victim(&mut ranking, Search::ahead(1)), None);
     // Who waits for room gets that of an idle hot one.
-    let hot = victim(&mut full(), Search::new(1)).unwrap();
+    let hot = victim(&mut ranking, Search::new(1)).unwrap();
     assert!(hot < SLOTS / 16 * 15, "slot {hot} just came");
 }
 
