@@ -25,20 +25,23 @@ FIXTURE_VARIANT(evict_fail)
 	const char *site;
 };
 
-#define SITE(name, _npus)							\
-	FIXTURE_VARIANT_ADD(evict_fail, name##_blocks) {			\
-		.advice = MADV_HUGEPAGE, .npus = _npus, .site = "fail_gmem_" #name, \
-	};									\
-	FIXTURE_VARIANT_ADD(evict_fail, name##_small_pages) {			\
-		.advice = MADV_NOHUGEPAGE, .npus = _npus, .site = "fail_gmem_" #name, \
+#define SITE(_name, _pages, _advice, _npus)				\
+	FIXTURE_VARIANT_ADD(evict_fail, _name##_##_pages) {		\
+		.advice = _advice, .npus = _npus, .site = "fail_gmem_" #_name, \
 	}
 
-SITE(alloc, 1);
-SITE(home, 1);
-SITE(copy_to, 1);
-SITE(copy_from, 1);
-SITE(copy_peer, 2);
-SITE(retry, 1);
+SITE(alloc, blocks, MADV_HUGEPAGE, 1);
+SITE(alloc, small_pages, MADV_NOHUGEPAGE, 1);
+SITE(home, blocks, MADV_HUGEPAGE, 1);
+SITE(home, small_pages, MADV_NOHUGEPAGE, 1);
+SITE(copy_to, blocks, MADV_HUGEPAGE, 1);
+SITE(copy_to, small_pages, MADV_NOHUGEPAGE, 1);
+SITE(copy_from, blocks, MADV_HUGEPAGE, 1);
+SITE(copy_from, small_pages, MADV_NOHUGEPAGE, 1);
+SITE(copy_peer, blocks, MADV_HUGEPAGE, 2);
+SITE(copy_peer, small_pages, MADV_NOHUGEPAGE, 2);
+SITE(retry, blocks, MADV_HUGEPAGE, 1);
+SITE(retry, small_pages, MADV_NOHUGEPAGE, 1);
 
 FIXTURE_SETUP(evict_fail)
 {
