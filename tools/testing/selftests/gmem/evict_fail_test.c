@@ -25,23 +25,42 @@ FIXTURE_VARIANT(evict_fail)
 	const char *site;
 };
 
-#define SITE(_name, _pages, _advice, _npus)				\
-	FIXTURE_VARIANT_ADD(evict_fail, _name##_##_pages) {		\
-		.advice = _advice, .npus = _npus, .site = "fail_gmem_" #_name, \
-	}
-
-SITE(alloc, blocks, MADV_HUGEPAGE, 1);
-SITE(alloc, small_pages, MADV_NOHUGEPAGE, 1);
-SITE(home, blocks, MADV_HUGEPAGE, 1);
-SITE(home, small_pages, MADV_NOHUGEPAGE, 1);
-SITE(copy_to, blocks, MADV_HUGEPAGE, 1);
-SITE(copy_to, small_pages, MADV_NOHUGEPAGE, 1);
-SITE(copy_from, blocks, MADV_HUGEPAGE, 1);
-SITE(copy_from, small_pages, MADV_NOHUGEPAGE, 1);
-SITE(copy_peer, blocks, MADV_HUGEPAGE, 2);
-SITE(copy_peer, small_pages, MADV_NOHUGEPAGE, 2);
-SITE(retry, blocks, MADV_HUGEPAGE, 1);
-SITE(retry, small_pages, MADV_NOHUGEPAGE, 1);
+FIXTURE_VARIANT_ADD(evict_fail, alloc_blocks) {
+	.site = "fail_gmem_alloc", .advice = MADV_HUGEPAGE, .npus = 1
+};
+FIXTURE_VARIANT_ADD(evict_fail, alloc_small_pages) {
+	.site = "fail_gmem_alloc", .advice = MADV_NOHUGEPAGE, .npus = 1
+};
+FIXTURE_VARIANT_ADD(evict_fail, home_blocks) {
+	.site = "fail_gmem_home", .advice = MADV_HUGEPAGE, .npus = 1
+};
+FIXTURE_VARIANT_ADD(evict_fail, home_small_pages) {
+	.site = "fail_gmem_home", .advice = MADV_NOHUGEPAGE, .npus = 1
+};
+FIXTURE_VARIANT_ADD(evict_fail, copy_to_blocks) {
+	.site = "fail_gmem_copy_to", .advice = MADV_HUGEPAGE, .npus = 1
+};
+FIXTURE_VARIANT_ADD(evict_fail, copy_to_small_pages) {
+	.site = "fail_gmem_copy_to", .advice = MADV_NOHUGEPAGE, .npus = 1
+};
+FIXTURE_VARIANT_ADD(evict_fail, copy_from_blocks) {
+	.site = "fail_gmem_copy_from", .advice = MADV_HUGEPAGE, .npus = 1
+};
+FIXTURE_VARIANT_ADD(evict_fail, copy_from_small_pages) {
+	.site = "fail_gmem_copy_from", .advice = MADV_NOHUGEPAGE, .npus = 1
+};
+FIXTURE_VARIANT_ADD(evict_fail, copy_peer_blocks) {
+	.site = "fail_gmem_copy_peer", .advice = MADV_HUGEPAGE, .npus = 2
+};
+FIXTURE_VARIANT_ADD(evict_fail, copy_peer_small_pages) {
+	.site = "fail_gmem_copy_peer", .advice = MADV_NOHUGEPAGE, .npus = 2
+};
+FIXTURE_VARIANT_ADD(evict_fail, retry_blocks) {
+	.site = "fail_gmem_retry", .advice = MADV_HUGEPAGE, .npus = 1
+};
+FIXTURE_VARIANT_ADD(evict_fail, retry_small_pages) {
+	.site = "fail_gmem_retry", .advice = MADV_NOHUGEPAGE, .npus = 1
+};
 
 FIXTURE_SETUP(evict_fail)
 {
