@@ -92,6 +92,43 @@ TEST_F_TIMEOUT(full, cgroup_at_its_limit, 60)
 		sleep_ms(10);
 }
 
+/* In a cgroup without huge pages: one that was made on the device is split. */
+static int split_a_huge_page(void)
+{
+	char *buf;
+	int fd;
+
+	if (file_write(GROUP "/cgroup.procs", "0"))
+		return 10;
+	fd = npu_open(0);
+	buf = buf_alloc(BLOCK);
+	if (madvise(buf, BLOCK, MADV_HUGEPAGE) ||
+	    npu_run1(fd, cmd_fill(buf, 7, BLOCK)) || !on_device(buf, BLOCK))
+		return 11;
+	if (to_home(buf, BLOCK / 2) || pages_on_device(buf, BLOCK / 2))
+		return 12;
+	if (!on_device(buf + BLOCK / 2, BLOCK / 2))
+		return 13;
+	return buf_is(buf, BLOCK, 7) ? 0 : 14;
+}
+
+/* A debug kernel warns if the cgroup was not prepared for that. */
+TEST_F(full, first_huge_page_of_a_cgroup)
+{
+	pid_t child;
+
+	ASSERT_EQ(0, file_write("/sys/fs/cgroup/cgroup.subtree_control",
+				"+memory"));
+	ASSERT_TRUE(mkdir(GROUP, 0755) == 0 || errno == EEXIST);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(split_a_huge_page());
+	EXPECT_EQ(0, child_result(child, 20000));
+	while (rmdir(GROUP) && errno == EBUSY)
+		sleep_ms(10);
+}
+
 /* Takes almost all memory of the host, and keeps it until it is killed. */
 static void hog(struct baton *full)
 {
