@@ -51,9 +51,6 @@ use kernel::{
 /// How many units one caller tries to evict before it does without.
 const MAX_VICTIMS: usize = 64;
 
-/// So many times the room that is wanted is freed piece by piece before a whole chunk has to leave.
-const ENOUGH: usize = 4;
-
 /// How often [`everything`] goes over the memory before it gives up, 1 ms apart.
 const MAX_PASSES: usize = 10_000;
 
@@ -72,7 +69,6 @@ pub(crate) fn take(
     waited: &mut bool,
 ) -> Result<Run> {
     let mut hunt = Hunt::new(nr, Some(payer));
-    let mut freed = 0;
 
     for _ in 0..MAX_VICTIMS {
         let refusal = match memory.take(payer, nr, spot) {
@@ -95,10 +91,8 @@ pub(crate) fn take(
             }
         };
         memory.parts().stats.direct.add(evicted << PAGE_SHIFT);
-        freed += evicted;
-        if freed >= ENOUGH * nr {
-            // If it does not fit now, what left was in pieces, or in somebody else's chunk. Once
-            // may be chance: another fault was faster.
+        if evicted >= nr {
+            // If it does not fit now, what left was in pieces, or in somebody else's chunk.
             hunt.want_chunk();
         }
     }

@@ -57,34 +57,11 @@ pub(crate) fn pages(
     spot: Spot,
     arrays: &mut Arrays,
 ) -> Result<usize> {
-    if nr <= SLOT_PAGES || memory.units_of(first).any(|(unit, _)| unit.is_whole()) {
-        return together(memory, first, nr, spot, arrays);
-    }
-    // A chunk in pieces may belong to many: each goes by itself, as far as they do.
-    let mut moved = 0;
-    for (unit, spot) in memory.units_of(first) {
-        let (first, nr) = (unit.first_page(), unit.pages());
-        if !memory.is_used(first, nr) {
-            continue;
-        }
-        match together(memory, first, nr, spot, arrays) {
-            Ok(pages) => moved += pages,
-            Err(e) if moved == 0 => return Err(e),
-            Err(_) => break,
-        }
-    }
-    Ok(moved)
-}
-
-/// Moves pages that are one unit.
-fn together(
-    memory: &Memory,
-    first: usize,
-    nr: usize,
-    spot: Spot,
-    arrays: &mut Arrays,
-) -> Result<usize> {
     let space = Space::find_key(spot.space).ok_or(ENODEV)?;
+    // A chunk in pieces may belong to many.
+    if nr > SLOT_PAGES && !memory.units_of(first).any(|(unit, _)| unit.is_whole()) {
+        return Err(ENODEV);
+    }
     let (device, to) = find(memory, &space, nr).ok_or(ENODEV)?;
     // It does not go away meanwhile.
     let _entered = device.enter()?;
