@@ -69,6 +69,11 @@ impl<'a> Hunt<'a> {
         }
     }
 
+    /// Returns whether only what just came is left.
+    pub(crate) fn met_only_young(&self) -> bool {
+        self.search.met_only_young()
+    }
+
     /// From now on looks for a whole chunk.
     pub(crate) fn want_chunk(&mut self) {
         if !self.search.wants_chunk() {

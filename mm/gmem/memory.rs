@@ -431,6 +431,11 @@ impl Memory {
         self.alloc.lock().units.decide(search, unit, seen)
     }
 
+    /// Notes that nothing came for a while.
+    pub(crate) fn rest(&self) {
+        self.alloc.lock().units.rest();
+    }
+
     /// Notes that the huge folio at `page` was taken apart.
     pub(crate) fn split(&self, page: usize) {
         self.alloc.lock().units.split(page / PMD_PAGES);

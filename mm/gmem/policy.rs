@@ -144,6 +144,11 @@ impl Search {
         self.nr > unit::SLOT_PAGES
     }
 
+    /// Did it find only what just came?
+    pub(crate) const fn met_only_young(&self) -> bool {
+        self.cold_is_young
+    }
+
     /// Counts a unit that is in use; `false` when patience is at its end.
     pub(crate) fn pass(&mut self) -> bool {
         let patient = self.patience > 0;
@@ -172,4 +177,7 @@ pub(crate) trait Replacement {
 
     /// Decides about a candidate.
     fn decide(&mut self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict;
+
+    /// Nothing came for a while: what came last was used by now, or will not be.
+    fn rest(&mut self) {}
 }

@@ -163,4 +163,9 @@ impl Units {
     pub(crate) fn decide(&mut self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict {
         self.ranking.decide(search, unit, seen)
     }
+
+    /// Notes that nothing came for a while.
+    pub(crate) fn rest(&mut self) {
+        self.ranking.rest();
+    }
 }

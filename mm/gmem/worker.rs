@@ -7,6 +7,9 @@
 //! what it frees next; only when nobody works for it, or for too long, it evicts by itself.
 //!
 //! A device that was never full keeps what it has: a working set that just fits stays.
+//!
+//! What just came is about to be used, and stays. If nothing else is left the worker rests, ready to
+//! go on when somebody asks; only if nobody does for a while it takes of that, too.
 
 use crate::{
     evict,
@@ -38,6 +41,10 @@ use kernel::{
 /// How long a fault waits for the worker to free something.
 const PATIENCE_MS: u32 = 50;
 
+/// How long nobody asks for anything until what came last counts as used; long beside the time
+/// that it takes to bring it again.
+const QUIET_MS: u32 = 100;
+
 /// So many evictions in a row may come to nothing.
 const MAX_FAILURES: usize = 16;
 
@@ -52,6 +59,8 @@ const MIN_CHUNKS: usize = 8;
 struct State {
     /// The worker is queued or runs.
     active: bool,
+    /// It found nothing that may leave, and waits for somebody to ask.
+    resting: bool,
     /// The memory is about to leave.
     closed: bool,
     /// How often the worker freed something.
@@ -63,7 +72,7 @@ struct State {
 pub(crate) struct Worker {
     #[pin]
     state: Mutex<State>,
-    /// The worker freed something, or ended.
+    /// The worker freed something, rests, or ended; or has to go on.
     #[pin]
     news: CondVar,
     /// The memory was full.
@@ -133,7 +142,10 @@ impl Worker {
             return;
         }
         let mut state = self.state.lock();
-        if !state.active && !state.closed {
+        if state.resting {
+            state.resting = false;
+            self.news.notify_all();
+        } else if !state.active && !state.closed {
             state.active = workqueue::system_long().enqueue(memory.clone()).is_ok();
         }
     }
@@ -147,7 +159,7 @@ impl Worker {
     pub(crate) fn wait(&self) -> bool {
         let mut state = self.state.lock();
         let freed = state.freed;
-        if state.active {
+        if state.active && !state.resting {
             // Whatever ended the wait, the caller goes on by itself.
             let _ = self
                 .news
@@ -157,13 +169,29 @@ impl Worker {
     }
 
     fn work(&self, memory: &Arc<Memory>) {
+        while self.meets_only_young(memory, |marks| marks.high) {
+            if self.is_asked() {
+                continue;
+            }
+            memory.rest();
+            self.meets_only_young(memory, |marks| marks.low);
+            break;
+        }
+        let mut state = self.state.lock();
+        state.active = false;
+        self.news.notify_all();
+    }
+
+    /// Evicts until there is enough free, or nothing that may leave. Returns whether what just came
+    /// could.
+    fn meets_only_young(&self, memory: &Memory, enough: fn(&Marks) -> usize) -> bool {
         let mut failures = 0;
         let mut hunt = Hunt::new(1, None);
         loop {
             let marks = self.marks(memory);
             let free = memory.free(marks.whole);
-            if free >= marks.high || failures > MAX_FAILURES || self.state.lock().closed {
-                break;
+            if free >= enough(&marks) || failures > MAX_FAILURES || self.state.lock().closed {
+                return false;
             }
             if failures == 0 {
                 hunt = Hunt::new(if marks.whole { PMD_PAGES } else { 1 }, None);
@@ -177,18 +205,32 @@ impl Worker {
                     self.news.notify_all();
                 }
                 // No host memory, or nothing that may leave.
-                Err(_) => break,
+                Err(_) => return hunt.met_only_young(),
             }
         }
+    }
+
+    /// Rests until somebody asks for room, and returns whether somebody did.
+    fn is_asked(&self) -> bool {
         let mut state = self.state.lock();
-        state.active = false;
+        if state.closed {
+            return false;
+        }
+        state.resting = true;
         self.news.notify_all();
+        // Nothing but the time and those who ask ends the wait.
+        let _ = self
+            .news
+            .wait_interruptible_timeout(&mut state, msecs_to_jiffies(QUIET_MS));
+        !core::mem::replace(&mut state.resting, false)
     }
 
     /// Ends the worker, until [`Self::open`].
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
+        state.resting = false;
+        self.news.notify_all();
         while state.active {
             self.news.wait(&mut state);
         }

@@ -120,11 +120,13 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
         all.saturating_sub(all / COLD_PART)
     }
 
+    fn young_max(&self) -> u32 {
+        (self.slots.len() as u32 / YOUNG_PART).max(1)
+    }
+
     /// Has it come so recently that the device may still be about to use it?
     fn is_young(&self, slot: &Slot) -> bool {
-        let age = self.now.wrapping_sub(slot.stamp);
-        let part = self.slots.len() as u32 / YOUNG_PART;
-        slot.fresh && age < part.max(1)
+        slot.fresh && self.now.wrapping_sub(slot.stamp) < self.young_max()
     }
 
     fn get(&mut self, at: u32) -> Option<&mut Slot> {
@@ -396,5 +398,9 @@ where
             }
         }
         Verdict::Keep
+    }
+
+    fn rest(&mut self) {
+        self.now = self.now.wrapping_add(self.young_max());
     }
 }

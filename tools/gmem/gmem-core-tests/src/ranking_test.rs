@@ -268,6 +268,13 @@ fn what_just_came_waits_for_its_use() {
     // Who waits for room gets that of an idle hot one.
     let hot = victim(&mut ranking, Search::new(1)).unwrap();
     assert!(hot < SLOTS / 16 * 15, "slot {hot} just came");
+    // After a while without news the rest of the cold ones is old.
+    ranking.rest();
+    for _ in 0..SLOTS / 32 {
+        let old = victim(&mut ranking, Search::ahead(1)).unwrap();
+        assert!(old >= SLOTS / 32 * 31, "slot {old} is hot");
+        ranking.remove(Unit::slot(old));
+    }
 }
 
 #[test]
