@@ -24,7 +24,10 @@ use crate::{
         Memory,
         Run, //
     },
-    shelter,
+    shelter::{
+        self,
+        Sheltered, //
+    },
     sys,
     units::Spot, //
 };
@@ -109,7 +112,7 @@ pub(crate) fn take(
 pub(crate) fn one(memory: &Memory, hunt: &mut Hunt<'_>) -> Result<usize> {
     let Victim { first, nr, spot } = hunt.next(memory).ok_or(ENOSPC)?;
 
-    let left = evicted(memory, pages(memory, first, nr, spot))?;
+    let left = evicted(memory, pages(memory, first, nr, Some(spot)))?;
     if left == 0 {
         hunt.in_vain(memory);
     }
@@ -124,7 +127,7 @@ pub(crate) fn one(memory: &Memory, hunt: &mut Hunt<'_>) -> Result<usize> {
 fn chunk_of(memory: &Memory, limit: &Limit) -> Result<usize> {
     let first = hunt::next_of(memory, limit).ok_or(ENOSPC)?;
 
-    evicted(memory, pages(memory, first, PMD_PAGES, Spot::default()))
+    evicted(memory, pages(memory, first, PMD_PAGES, None))
 }
 
 /// How many pages left.
@@ -149,34 +152,29 @@ fn evicted(memory: &Memory, result: Result<Left>) -> Result<usize> {
     }
 }
 
-/// Evicts what it can of `nr` pages from `first` on, the first of which was last seen at `spot`;
-/// returns how many pages left.
+/// Evicts what it can of `nr` pages from `first` on, the first of which was last seen at `spot`; with
+/// `None` all go home, whoever has room. Returns how many pages left.
 ///
 /// # Errors
 ///
 /// `ENOMEM` when the host has no room, `EIO` when the device would not give the bytes, `EAGAIN`
 /// when all pages are in use.
-fn pages(memory: &Memory, first: usize, nr: usize, spot: Spot) -> Result<Left> {
+fn pages(memory: &Memory, first: usize, nr: usize, spot: Option<Spot>) -> Result<Left> {
     let dropped = copies::drop_pages(memory, first..first + nr);
     let mut arrays = Arrays::new(nr)?;
-    if let Ok(left @ 1..) = shelter::pages(memory, first, nr, spot, &mut arrays) {
-        sys::trace_evict(memory.parts().id, first, left, &Ok(()));
-        return Ok(Left {
-            home: left,
-            dropped,
-        });
-    }
-    let mut result = move_out(memory, first..first + nr, spot, &mut arrays);
-
-    if let Ok(Moved::TooLarge) = result {
-        // No huge host page: take the device page apart and move the pieces.
-        split_device_folio(&memory.map, first)?;
-        result = move_out(memory, first..first + nr, spot, &mut arrays);
-    }
-    let result = match result {
-        Ok(Moved::Pages(pages)) => Ok(pages),
-        Ok(Moved::TooLarge) => Err(EAGAIN),
-        Err(e) => Err(e),
+    let Sheltered { pages, refused } = match spot {
+        Some(spot) => shelter::pages(memory, first, nr, spot, &mut arrays),
+        None => Sheltered::NONE,
+    };
+    let result = if refused {
+        match move_out_or_split(memory, first, nr, spot.unwrap_or_default(), &mut arrays) {
+            Ok(home) => Ok(pages + home),
+            Err(_) if pages > 0 => Ok(pages),
+            Err(e) => Err(e),
+        }
+    } else {
+        // What is still there is in use for a moment. Others are worth less.
+        Ok(pages)
     };
     sys::trace_evict(
         memory.parts().id,
@@ -185,6 +183,26 @@ fn pages(memory: &Memory, first: usize, nr: usize, spot: Spot) -> Result<Left> {
         &result.map(|_| ()),
     );
     result.map(|home| Left { home, dropped })
+}
+
+fn move_out_or_split(
+    memory: &Memory,
+    first: usize,
+    nr: usize,
+    spot: Spot,
+    arrays: &mut Arrays,
+) -> Result<usize> {
+    let mut result = move_out(memory, first..first + nr, spot, arrays)?;
+
+    if let Moved::TooLarge = result {
+        // No huge host page: take the device page apart and move the pieces.
+        split_device_folio(&memory.map, first)?;
+        result = move_out(memory, first..first + nr, spot, arrays)?;
+    }
+    match result {
+        Moved::Pages(pages) => Ok(pages),
+        Moved::TooLarge => Err(EAGAIN),
+    }
 }
 
 enum Moved {
@@ -248,7 +266,7 @@ pub(crate) fn everything(memory: &Memory) -> Result {
             if memory.chunk_used(page) == 0 {
                 continue;
             }
-            match pages(memory, page, PMD_PAGES, Spot::default()) {
+            match pages(memory, page, PMD_PAGES, None) {
                 Ok(_) => last = EBUSY,
                 Err(e) if e == EAGAIN => last = EBUSY,
                 Err(e) => last = e,

@@ -43,14 +43,60 @@ use kernel::{
 /// The part of a device's memory that has to be free for pages of others to come.
 const ROOM_PART: usize = 4;
 
-/// Moves what it can of `nr` pages from `first` on, which were mapped at `spot`, to another device.
-/// Returns how many left.
+/// What went to another device.
+#[derive(Clone, Copy)]
+pub(crate) struct Sheltered {
+    pub(crate) pages: usize,
+    /// For some there is no other device, or it did not take them; they are where they were.
+    pub(crate) refused: bool,
+}
+
+impl Sheltered {
+    /// There is no other device.
+    pub(crate) const NONE: Self = Self {
+        pages: 0,
+        refused: true,
+    };
+}
+
+/// Moves what it can of `nr` pages from `first` on, the first of which was mapped at `spot`, to
+/// another device.
+pub(crate) fn pages(
+    memory: &Memory,
+    first: usize,
+    nr: usize,
+    spot: Spot,
+    arrays: &mut Arrays,
+) -> Sheltered {
+    let mut all = Sheltered {
+        pages: 0,
+        refused: false,
+    };
+    let mut add = |first, nr, spot| match unit(memory, first, nr, spot, arrays) {
+        Ok(pages) => all.pages += pages,
+        Err(_) => all.refused = true,
+    };
+    if nr <= SLOT_PAGES || memory.units_of(first).any(|(unit, _)| unit.is_whole()) {
+        add(first, nr, spot);
+    } else {
+        // A chunk in pieces may belong to many: each goes by itself.
+        for (piece, spot) in memory.units_of(first) {
+            let (first, nr) = (piece.first_page(), piece.pages());
+            if memory.is_used(first, nr) {
+                add(first, nr, spot);
+            }
+        }
+    }
+    all
+}
+
+/// Moves what is one unit; returns how many pages left.
 ///
 /// # Errors
 ///
-/// `ENODEV` when there is no such device, `ENOSPC` when it has no room after all, `EIO` when the
-/// copy failed, `ENOMEM`. The pages are where they were.
-pub(crate) fn pages(
+/// `ENODEV` when there is no other device for it, `ENOSPC` when it has no room after all, `EIO` when
+/// the copy failed, `ENOMEM`. The pages are where they were.
+fn unit(
     memory: &Memory,
     first: usize,
     nr: usize,
@@ -58,10 +104,6 @@ pub(crate) fn pages(
     arrays: &mut Arrays,
 ) -> Result<usize> {
     let space = Space::find_key(spot.space).ok_or(ENODEV)?;
-    // A chunk in pieces may belong to many.
-    if nr > SLOT_PAGES && !memory.units_of(first).any(|(unit, _)| unit.is_whole()) {
-        return Err(ENODEV);
-    }
     let (device, to) = find(memory, &space, nr).ok_or(ENODEV)?;
     // It does not go away meanwhile.
     let _entered = device.enter()?;
