@@ -28,6 +28,7 @@
 
 use super::{
     ghost,
+    unit::CHUNK_SLOTS,
     Ghost,
     Key,
     Replacement,
@@ -45,8 +46,8 @@ use core::ops::DerefMut;
 
 /// The part of the memory that is not for hot units.
 const COLD_PART: u32 = 16;
-/// The part of the memory that came last, which may be young: half of what is not for hot units.
-const YOUNG_PART: u32 = 2 * COLD_PART;
+/// The part of what is not for hot units that came last, which may be young.
+const YOUNG_PART: u32 = 2;
 /// How often a hot unit may be found idle before it is the front that others are compared with.
 const MAX_CREDIT: u8 = 3;
 
@@ -117,11 +118,17 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
 
     fn hot_max(&self) -> u32 {
         let all = self.slots.len() as u32;
-        all.saturating_sub(all / COLD_PART)
+        all.saturating_sub(self.cold_min())
+    }
+
+    /// What is not for hot units: two blocks at least, so that one can be used while the next comes.
+    fn cold_min(&self) -> u32 {
+        let all = self.slots.len() as u32;
+        (all / COLD_PART).max(2 * CHUNK_SLOTS).min(all / 2)
     }
 
     fn young_max(&self) -> u32 {
-        (self.slots.len() as u32 / YOUNG_PART).max(1)
+        (self.cold_min() / YOUNG_PART).max(1)
     }
 
     /// Has it come so recently that the device may still be about to use it?

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::policy::*;
 
-const CHUNKS: u32 = 4;
+const CHUNKS: u32 = 32;
 const SLOTS: u32 = CHUNKS * unit::CHUNK_SLOTS;
 
 #[derive(Clone, Debug)]
