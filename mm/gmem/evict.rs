@@ -54,6 +54,9 @@ use kernel::{
 /// How many units one caller tries to evict before it does without.
 const MAX_VICTIMS: usize = 64;
 
+/// So often what leaves piece by piece may turn out not to be room for the caller.
+const MAX_LOSSES: u32 = 3;
+
 /// How often [`everything`] goes over the memory before it gives up, 1 ms apart.
 const MAX_PASSES: usize = 10_000;
 
@@ -72,6 +75,7 @@ pub(crate) fn take(
     waited: &mut bool,
 ) -> Result<Run> {
     let mut hunt = Hunt::new(nr, Some(payer));
+    let mut losses = 0;
 
     for _ in 0..MAX_VICTIMS {
         let refusal = match memory.take(payer, nr, spot) {
@@ -95,8 +99,12 @@ pub(crate) fn take(
         };
         memory.parts().stats.direct.add(evicted << PAGE_SHIFT);
         if evicted >= nr {
-            // If it does not fit now, what left was in pieces, or in somebody else's chunk.
-            hunt.want_chunk();
+            // If it does not fit now somebody was faster, or what left was in pieces, or in somebody
+            // else's chunk. Then a chunk has to leave.
+            losses += 1;
+            if losses > MAX_LOSSES {
+                hunt.want_chunk();
+            }
         }
     }
     memory
@@ -152,8 +160,8 @@ fn evicted(memory: &Memory, result: Result<Left>) -> Result<usize> {
     }
 }
 
-/// Evicts what it can of `nr` pages from `first` on, the first of which was last seen at `spot`; with
-/// `None` all go home, whoever has room. Returns how many pages left.
+/// Evicts what it can of `nr` pages from `first` on, the first of which was last seen at `spot`;
+/// with `None` all go home, whoever has room. Returns how many pages left.
 ///
 /// # Errors
 ///

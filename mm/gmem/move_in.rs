@@ -121,14 +121,16 @@ impl Destination {
         Self::take(job, pages, waited)
     }
 
-    /// Takes room for `pages` pages; a whole block comes as one chunk when there is one.
+    /// Takes room for `pages` pages; a whole block comes as one chunk when there is one. Small pages
+    /// make no whole chunk leave.
     ///
     /// # Errors
     ///
     /// `ENOSPC` or `ENOMEM` when there is no room for a single page.
     fn take(job: &Job<'_>, pages: usize, waited: &mut bool) -> Result<Self> {
         let mut runs = KVec::new();
-        if pages == PMD_PAGES {
+        let whole = vma_info::thp_allowed(job.vma) || !job.memory.worker.is_scarce();
+        if pages == PMD_PAGES && whole {
             if let Ok(run) = job.take(PMD_PAGES, 0, waited) {
                 runs.push(run, GFP_KERNEL)?;
                 return Ok(Self {
