@@ -94,8 +94,8 @@ pub(crate) fn pages(
 ///
 /// # Errors
 ///
-/// `ENODEV` when there is no other device for it, `ENOSPC` when it has no room after all, `EIO` when
-/// the copy failed, `ENOMEM`. The pages are where they were.
+/// `ENODEV` when there is no other device for it, `ENOSPC` when it has no room after all, `EIO`
+/// when the copy failed, `ENOMEM`. The pages are where they were.
 fn unit(
     memory: &Memory,
     first: usize,

@@ -8,8 +8,9 @@
 //!
 //! A device that was never full keeps what it has: a working set that just fits stays.
 //!
-//! What just came is about to be used, and stays. If nothing else is left the worker rests, ready to
-//! go on when somebody asks; only if nobody does for a while it takes of that, too.
+//! What just came is about to be used, and stays, and what is on its way has to. If nothing else is
+//! left the worker rests, ready to go on when somebody asks; only if nobody does for a while it
+//! takes of that, too.
 
 use crate::{
     evict,
@@ -43,7 +44,7 @@ const PATIENCE_MS: u32 = 50;
 
 /// How long nobody asks for anything until what came last counts as used; long beside the time
 /// that it takes to bring it again.
-const QUIET_MS: u32 = 100;
+const QUIET_MS: u32 = 500;
 
 /// So many evictions in a row may come to nothing.
 const MAX_FAILURES: usize = 16;
@@ -51,6 +52,9 @@ const MAX_FAILURES: usize = 16;
 /// The fraction of the memory that is the low mark; the high mark is twice that. What is kept
 /// free holds no data, so it is no more than faults take while the worker runs.
 const LOW_PART: usize = 256;
+
+/// So many free chunks are more than the worker and faults make.
+const MANY_CHUNKS: usize = 4;
 
 /// With fewer chunks no whole chunk is kept free.
 const MIN_CHUNKS: usize = 8;
@@ -93,11 +97,34 @@ impl WorkItem for Memory {
     }
 }
 
-/// Which free memory has to be how much.
-struct Marks {
+/// How much is to be free.
+struct Mark {
+    /// In whole chunks.
     whole: bool,
-    low: usize,
-    high: usize,
+    pages: usize,
+}
+
+impl Mark {
+    fn pages(memory: &Memory) -> Self {
+        Self {
+            whole: false,
+            pages: memory.pages() / LOW_PART,
+        }
+    }
+
+    fn chunks(memory: &Memory) -> Self {
+        Self {
+            whole: true,
+            pages: (memory.pages() / LOW_PART).next_multiple_of(PMD_PAGES),
+        }
+    }
+
+    fn twice(self) -> Self {
+        Self {
+            pages: 2 * self.pages,
+            ..self
+        }
+    }
 }
 
 impl Worker {
@@ -110,18 +137,11 @@ impl Worker {
         })
     }
 
-    fn marks(&self, memory: &Memory) -> Marks {
-        let part = memory.pages() / LOW_PART;
-        let whole = self.chunks.load(Relaxed) && memory.nr_chunks() >= MIN_CHUNKS;
-        let low = if whole {
-            part.next_multiple_of(PMD_PAGES)
+    fn low(&self, memory: &Memory) -> Mark {
+        if self.chunks.load(Relaxed) && memory.nr_chunks() >= MIN_CHUNKS {
+            Mark::chunks(memory)
         } else {
-            part
-        };
-        Marks {
-            whole,
-            low,
-            high: 2 * low,
+            Mark::pages(memory)
         }
     }
 
@@ -134,11 +154,12 @@ impl Worker {
         } else if !self.full.load(Relaxed) {
             return;
         }
-        let marks = self.marks(memory);
-        let free = memory.free(marks.whole);
-        if had_room && free >= marks.low {
-            // Somebody gave a lot back.
-            self.full.store(free < 4 * marks.high, Relaxed);
+        let low = self.low(memory);
+        let free = memory.free(low.whole);
+        if had_room && free >= low.pages {
+            // Somebody gave a lot back, more than leaves to make room.
+            let lot = (8 * low.pages).max(MANY_CHUNKS * PMD_PAGES);
+            self.full.store(free < lot, Relaxed);
             return;
         }
         let mut state = self.state.lock();
@@ -169,12 +190,13 @@ impl Worker {
     }
 
     fn work(&self, memory: &Arc<Memory>) {
-        while self.meets_only_young(memory, |marks| marks.high) {
+        while !self.make_room(memory, || self.low(memory).twice()) {
             if self.is_asked() {
                 continue;
             }
+            // A whole chunk might be in use in parts.
             memory.rest();
-            self.meets_only_young(memory, |marks| marks.low);
+            self.make_room(memory, || Mark::pages(memory));
             break;
         }
         let mut state = self.state.lock();
@@ -182,19 +204,22 @@ impl Worker {
         self.news.notify_all();
     }
 
-    /// Evicts until there is enough free, or nothing that may leave. Returns whether what just came
-    /// could.
-    fn meets_only_young(&self, memory: &Memory, enough: fn(&Marks) -> usize) -> bool {
+    /// Evicts until there is enough free. Returns `false` if there is not, and what is left just
+    /// came or is on its way: it may leave later.
+    fn make_room(&self, memory: &Memory, mark: impl Fn() -> Mark) -> bool {
         let mut failures = 0;
         let mut hunt = Hunt::new(1, None);
         loop {
-            let marks = self.marks(memory);
-            let free = memory.free(marks.whole);
-            if free >= enough(&marks) || failures > MAX_FAILURES || self.state.lock().closed {
+            let mark = mark();
+            let free = memory.free(mark.whole);
+            if free >= mark.pages || self.state.lock().closed {
+                return true;
+            }
+            if failures > MAX_FAILURES {
                 return false;
             }
             if failures == 0 {
-                hunt = Hunt::new(if marks.whole { PMD_PAGES } else { 1 }, None);
+                hunt = Hunt::new(if mark.whole { PMD_PAGES } else { 1 }, None);
             }
             match evict::one(memory, &mut hunt) {
                 // It knows now what to leave alone.
@@ -205,7 +230,7 @@ impl Worker {
                     self.news.notify_all();
                 }
                 // No host memory, or nothing that may leave.
-                Err(_) => return hunt.met_only_young(),
+                Err(_) => return !hunt.met_only_young(),
             }
         }
     }

@@ -25,7 +25,7 @@ FIXTURE_VARIANT_ADD(evict, small_pages) { .advice = MADV_NOHUGEPAGE };
 FIXTURE_SETUP(evict)
 {
 	npu_unload();
-	npu_require(&(struct npu_config){ .count = 1, .mem_mib = scaled(64, 16) });
+	npu_require(&(struct npu_config){ .count = 1, .mem_mib = scaled(64, 32) });
 	self->fd = npu_open(0);
 	self->total = npu_info(self->fd).mem_total;
 	self->len = 2 * self->total;
@@ -79,11 +79,13 @@ TEST_F_TIMEOUT(evict, worker_keeps_some_free, 60)
 	ASSERT_EQ(0, read_blocks(self->fd, self->buf, self->len));
 	ASSERT_LT(self->total / 2, pages_on_device(self->buf, self->len) * page_size());
 	ASSERT_LE(self->total / 2, npu_stat(0, "evicted"));
-	for (end = now_ms() + 2000; npu_info(self->fd).mem_free < low;) {
+	/* It may rest for half a second. */
+	for (end = now_ms() + 5000; npu_info(self->fd).mem_free < low;) {
 		ASSERT_GT(end, now_ms());
 		sleep_ms(1);
 	}
-	EXPECT_GE(self->total / 4, npu_info(self->fd).mem_free);
+	/* Two chunks, one of a fault, and the holes in others. */
+	EXPECT_GT(4 * BLOCK, npu_info(self->fd).mem_free);
 
 	faults = npu_stat(0, "demand_faults");
 	waits = npu_stat(0, "evict_wait");
@@ -122,11 +124,8 @@ TEST_F_TIMEOUT(evict, what_is_used_stays, 120)
 	ASSERT_LT(self->total, npu_stat(0, "evicted"));
 	EXPECT_TRUE(on_device(self->buf, hot));
 	moved = npu_info(self->fd).to_dev - moved;
-	/*
-	 * What streams past, and the hot part once more at most; twice on a
-	 * device of eight chunks, where one is half of it.
-	 */
-	EXPECT_GE(2 * (self->len - hot) + scaled(1, 2) * hot, moved);
+	/* What streams past, and the hot part once more at most. */
+	EXPECT_GE(2 * (self->len - hot) + hot, moved);
 }
 
 GMEM_TEST_MAIN

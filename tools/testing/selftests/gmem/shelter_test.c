@@ -58,14 +58,14 @@ FIXTURE_TEARDOWN(shelter)
 	}
 }
 
-/* Wait until the worker of NPU 0 has evicted what it wants to; it may rest for 100 ms. */
+/* Wait until the worker of NPU 0 has evicted what it wants to; it may rest for half a second. */
 static void settle(FIXTURE_DATA(shelter) *self)
 {
 	uint64_t evicted, end = now_ms() + 5000;
 
 	do {
 		evicted = npu_info(self->fd[0]).evicted;
-		sleep_ms(250);
+		sleep_ms(1000);
 	} while (evicted != npu_info(self->fd[0]).evicted && now_ms() < end);
 }
 
