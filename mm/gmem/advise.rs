@@ -8,6 +8,7 @@ use crate::{
         Node, //
     },
     attributes_tree::Advice,
+    copies,
     device::{
         self,
         Device, //
@@ -16,6 +17,7 @@ use crate::{
     pin,
     prefetch,
     range::PageRange,
+    space::Space,
     sys, //
 };
 use kernel::{
@@ -134,6 +136,7 @@ impl Place {
 fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
     let complete = check(mm, range)?;
     let advice = Advice::get(mm)?;
+    let space = Space::find(mm).filter(|_| change == Change::ReadMostly(false));
     // Unmapping takes attributes away under mmap_lock, so they are given under it.
     let mmap = mm.mmap_read_lock();
 
@@ -142,7 +145,11 @@ fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
         if vma.flags() & vma_info::VM_PEER_SHARED == 0 {
             return Ok(());
         }
-        advice.change(part, change, |_, _, _| {})
+        advice.change(part, change, |_, _, _| {})?;
+        if let Some(space) = &space {
+            copies::drop_range(space, part);
+        }
+        Ok(())
     })?;
     whole(complete)
 }

@@ -204,6 +204,15 @@ pub(crate) fn drop_pages(memory: &Memory, pages: Range<usize>) -> usize {
     dropped
 }
 
+/// Drops the copies of pages that are not read mostly any more. A fault that runs meanwhile may
+/// leave one.
+pub(crate) fn drop_range(space: &Space, range: PageRange) {
+    let mut map = space.lock_map();
+    if map.copies().windows(range).is_some() {
+        map.invalidate(&space.directory, range, false);
+    }
+}
+
 /// Drops the copies in a memory to which none is added any more. Afterwards no callback has one in
 /// its hands.
 pub(crate) fn drop_memory(memory: &Memory) {

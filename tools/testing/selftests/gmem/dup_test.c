@@ -274,6 +274,20 @@ TEST_F(anon, prefetched)
 	EXPECT_TRUE(readers_see(&self->npus, self->buf, LEN, 9));
 }
 
+/* Without the hint the copies go, by windows of 64 KiB, and none are made. */
+TEST_F(anon, not_read_mostly_any_more)
+{
+	ASSERT_EQ(0, hmadvise(-1, self->at, self->page, MADV_NO_READ_MOSTLY));
+	EXPECT_EQ(LEN - 64 * KiB, copied(0));
+	EXPECT_EQ(LEN - 64 * KiB, copied(1));
+	ASSERT_EQ(0, hmadvise(-1, self->buf, LEN, MADV_NO_READ_MOSTLY));
+	EXPECT_EQ(0, copied(0));
+	EXPECT_EQ(0, copied(1));
+	EXPECT_TRUE(readers_see(&self->npus, self->buf, LEN, 7));
+	EXPECT_EQ(0, copied(0));
+	EXPECT_EQ(0, copied(1));
+}
+
 /* More copies than the NPU has room for: they make room, nothing is written back. */
 TEST_F_TIMEOUT(anon, under_pressure, 240)
 {
