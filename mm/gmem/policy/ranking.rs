@@ -322,8 +322,17 @@ where
         let hot = self.hot.oldest().and_then(|at| self.unit(at));
         let cold = self.cold.oldest().and_then(|at| self.unit(at));
 
-        if search.ahead && search.cold_is_young {
-            return None;
+        if search.ahead {
+            if search.cold_is_young {
+                return None;
+            }
+            // A search that may come to nothing leaves the hot list in peace: one that is looked
+            // at too often looks idle.
+            let young =
+                cold.filter(|unit| self.known(*unit).is_some_and(|slot| self.is_young(&slot)));
+            if young.is_some() {
+                return young;
+            }
         }
         // A look at the front of the hot list keeps it in order.
         hot.filter(|_| search.hot_tests > 0 || search.cold_is_young)
