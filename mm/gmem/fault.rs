@@ -372,7 +372,7 @@ impl Part<'_> {
             // What is large now has to be taken apart when memory runs out.
             scarce: self
                 .memory
-                .is_some_and(|memory| memory.used() * 64 > memory.pages()),
+                .is_some_and(|memory| memory.used() * 10 > memory.pages()),
             // Where others leave piece by piece, a walk comes so, too.
             expected: self.memory.is_some_and(|memory| !memory.worker.is_scarce())
                 && self.context.walks.expect(piece.first()),

@@ -15,7 +15,8 @@
 use crate::{
     evict,
     hunt::Hunt,
-    memory::Memory, //
+    memory::Memory,
+    policy::unit::SLOT_PAGES, //
 };
 use kernel::{
     impl_has_work,
@@ -51,7 +52,10 @@ const MAX_FAILURES: usize = 16;
 
 /// The fraction of the memory that is the low mark; the high mark is twice that. What is kept
 /// free holds no data, so it is no more than faults take while the worker runs.
-const LOW_PART: usize = 256;
+const LOW_PART: usize = 512;
+
+/// The least low mark.
+const MIN_PAGES: usize = 2 * SLOT_PAGES;
 
 /// So many free chunks are more than the worker and faults make.
 const MANY_CHUNKS: usize = 4;
@@ -108,7 +112,7 @@ impl Mark {
     fn pages(memory: &Memory) -> Self {
         Self {
             whole: false,
-            pages: memory.pages() / LOW_PART,
+            pages: (memory.pages() / LOW_PART).max(MIN_PAGES),
         }
     }
 

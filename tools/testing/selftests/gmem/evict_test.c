@@ -71,8 +71,8 @@ TEST_F_TIMEOUT(evict, what_fits_stays, 60)
 /* Once it was full, a part is kept free, by the worker and not by faults. */
 TEST_F_TIMEOUT(evict, worker_keeps_some_free, 60)
 {
-	/* The low mark: 1/256. */
-	uint64_t end, zeroed, low = self->total / 256;
+	/* The low mark: 1/512 of the memory, which is the least it may be. */
+	uint64_t end, zeroed, low = scaled(self->total / 512, 128 * KiB);
 	long long faults, waits;
 	char *more;
 
