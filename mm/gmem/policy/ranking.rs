@@ -6,9 +6,9 @@
 //! has: what was used longest ago is then what is needed next. The right one is how far apart
 //! two uses of a unit are, and so units are in two lists:
 //!
-//! - *hot*: all but a sixteenth of the memory. What comes while there is room is hot. The list is
-//!   in the order in which units were last looked at, so its front is the unit of which nobody
-//!   knows a use for longest. A unit that is seen in use goes to the end and earns a credit; an
+//! - *hot*: all but a sixteenth of the memory, or but two blocks if that is more. What comes while
+//!   there is room is hot. The list is in the order in which units were last looked at, so its front is the
+//!   unit of which nobody knows a use for longest. A unit that is seen in use goes to the end and earns a credit; an
 //!   idle one pays with a credit for going there. So what is used often stays longer than
 //!   what was used of late.
 //! - *cold*: what came later. It leaves in the order of arrival, unless it proves that it is used
