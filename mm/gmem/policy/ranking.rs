@@ -7,10 +7,10 @@
 //! two uses of a unit are, and so units are in two lists:
 //!
 //! - *hot*: all but a sixteenth of the memory, or but two blocks if that is more. What comes while
-//!   there is room is hot. The list is in the order in which units were last looked at, so its front is the
-//!   unit of which nobody knows a use for longest. A unit that is seen in use goes to the end and earns a credit; an
-//!   idle one pays with a credit for going there. So what is used often stays longer than
-//!   what was used of late.
+//!   there is room is hot. The list is in the order in which units were last looked at, so its
+//!   front is the unit of which nobody knows a use for longest. A unit that is seen in use goes to
+//!   the end and earns a credit; an idle one pays with a credit for going there. So what is used
+//!   often stays longer than what was used of late.
 //! - *cold*: what came later. It leaves in the order of arrival, unless it proves that it is used
 //!   more often than the front of the hot list: by a use while it is cold, or by coming back soon
 //!   after it left, which the [`ghost`]s tell. If the time between its two uses is shorter than the
@@ -121,7 +121,7 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
         all.saturating_sub(self.cold_min())
     }
 
-    /// What is not for hot units: two blocks at least, so that one can be used while the next comes.
+    /// What is not for hot units: two blocks at least, so that one is used while the next comes.
     fn cold_min(&self) -> u32 {
         let all = self.slots.len() as u32;
         (all / COLD_PART).max(2 * CHUNK_SLOTS).min(all / 2)
