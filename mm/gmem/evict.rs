@@ -99,8 +99,8 @@ pub(crate) fn take(
         };
         memory.parts().stats.direct.add(evicted << PAGE_SHIFT);
         if evicted >= nr {
-            // If it does not fit now somebody was faster, or what left was in pieces, or in somebody
-            // else's chunk. Then a chunk has to leave.
+            // If it does not fit now somebody was faster, or what left was in pieces, or in a chunk
+            // of others. Then a chunk has to leave.
             losses += 1;
             if losses > MAX_LOSSES {
                 hunt.want_chunk();

@@ -121,8 +121,8 @@ impl Destination {
         Self::take(job, pages, waited)
     }
 
-    /// Takes room for `pages` pages; a whole block comes as one chunk when there is one. Small pages
-    /// make no whole chunk leave.
+    /// Takes room for `pages` pages; a whole block comes as one chunk when there is one. Small
+    /// pages make no whole chunk leave.
     ///
     /// # Errors
     ///
