@@ -278,6 +278,44 @@ fn what_just_came_waits_for_its_use() {
 }
 
 #[test]
+fn a_search_in_vain_leaves_the_hot_list_in_peace() {
+    let mut ranking = full();
+    while let Some(old) = victim(&mut ranking, Search::ahead(1)) {
+        ranking.remove(Unit::slot(old));
+    }
+    // Only young ones are left beside the hot ones, which nobody asks about now.
+    for _ in 0..100 {
+        let mut search = Search::ahead(1);
+        while let Some(unit) = ranking.candidate(&mut search) {
+            assert!(unit.first_slot() >= SLOTS / 16 * 15, "{unit:?} is hot");
+            let verdict = ranking.decide(&mut search, unit, Seen::Idle);
+            assert_eq!(verdict, Verdict::Keep);
+        }
+        assert!(search.met_only_young());
+    }
+}
+
+#[test]
+fn a_small_memory_has_two_blocks_for_what_comes() {
+    let slots = 8 * unit::CHUNK_SLOTS;
+    let mut ranking = Ranking::new(
+        vec![Slot::default(); slots as usize],
+        vec![Ghost::default(); slots as usize],
+    );
+    for at in 0..slots {
+        ranking.insert(Unit::slot(at), Key::new(1, u64::from(at) * 16));
+    }
+    // The last block is young, and the one before leaves.
+    let block = unit::CHUNK_SLOTS;
+    for _ in 0..block {
+        let old = victim(&mut ranking, Search::ahead(1)).unwrap();
+        assert!((slots - 2 * block..slots - block).contains(&old), "{old}");
+        ranking.remove(Unit::slot(old));
+    }
+    assert_eq!(victim(&mut ranking, Search::ahead(1)), None);
+}
+
+#[test]
 fn what_came_and_was_not_used_leaves_first() {
     let mut ranking = full();
     // New data in the place of hot slots: what came before is not young any more.
