@@ -88,13 +88,16 @@ impl Part<'_> {
             Err(e) => return Err(e),
         }
         let ahead = self.request.purpose == Purpose::Ahead;
-        if !ahead && self.bring_near(wanted.clone(), start, watch, mmap, pfns)? {
+        // What lies on another device may have got there since it was asked for; it can still come
+        // by itself.
+        let may_come = movable.is_some() && moves + 1 < MAX_MOVES;
+        if !ahead && self.bring_near(wanted.clone(), start, watch, mmap, pfns, may_come)? {
             return Ok(Try::Movable);
         }
         if let Some(memory) = movable.filter(|_| !ahead) {
             let local = all_local(memory, piece, range, pfns);
             // What was just faulted in or split from a shared page can move now.
-            if !local && moves + 1 < MAX_MOVES {
+            if !local && may_come {
                 return Ok(Try::Movable);
             }
         }
@@ -121,8 +124,10 @@ impl Part<'_> {
         })
     }
 
-    /// Brings wanted pages home that this device cannot use where they are: on another device, or
-    /// shared by COW while it wants to write. Returns whether there were any.
+    /// Brings wanted pages home that this device cannot use where they are: on another device,
+    /// unless they `may_come` from there, or shared by COW while it wants to write. Returns whether
+    /// there were any.
+    #[expect(clippy::too_many_arguments)]
     fn bring_near(
         &self,
         wanted: core::ops::Range<usize>,
@@ -130,6 +135,7 @@ impl Part<'_> {
         watch: &Watch,
         mmap: &MmapReadGuard<'_>,
         pfns: &[PagePfn],
+        may_come: bool,
     ) -> Result<bool> {
         let write = self.request.write;
         let want = if write { PagePfn::WRITE } else { PagePfn::READ };
@@ -143,7 +149,7 @@ impl Part<'_> {
                 .pfn()
                 .zip(self.memory)
                 .is_some_and(|(pfn, memory)| memory.map.page(pfn).is_some());
-            if local && (pfn.is_writable() || !write) {
+            if (local || may_come) && (pfn.is_writable() || !write) {
                 continue;
             }
             found = true;
