@@ -35,6 +35,7 @@ use core::ops::Range;
 use kernel::{
     mm::device::{
         folio::LockedFolio,
+        folio_stock::FolioStock,
         migrate::{
             split_device_folio,
             Arrays,
@@ -226,17 +227,22 @@ fn move_out(
     spot: Spot,
     arrays: &mut Arrays,
 ) -> Result<Moved> {
+    let nr = pages.len();
     let mut m = Migration::from_pagemap(&memory.map, pages, arrays)?;
     if m.is_empty() {
         return Ok(Moved::Pages(0));
     }
+    let mut stock = FolioStock::new();
     let huge = m.is_huge(0);
     let addr = (spot.page as usize) << PAGE_SHIFT;
-    let out = home::bring(&mut m, false, addr, |order, _| {
+    let out = home::bring(&mut m, false, addr, |order, index| {
         if sys::should_fail(sys::Site::Home) {
             return Err(ENOMEM);
         }
-        LockedFolio::alloc_evict(order)
+        if order > 0 {
+            return LockedFolio::alloc_evict(order);
+        }
+        stock.evict(nr - index)
     })?;
 
     if out.moved > 0 {

@@ -25,6 +25,7 @@ use kernel::{
     mm::{
         device::{
             folio::LockedFolio,
+            folio_stock::FolioStock,
             migrate::{
                 Arrays,
                 Migration,
@@ -277,8 +278,9 @@ fn cpu_fault_once(
     }
     let wanted = (page - range.first()) as usize;
     let mut starved = false;
+    let mut stock = FolioStock::new();
     let outcome = bring(&mut m, true, bytes.start, |order, index| {
-        let folio = LockedFolio::alloc_home(order, vma, bytes.start + (index << PAGE_SHIFT));
+        let folio = host_folio(&mut stock, order, vma, &bytes, index);
         if order == 0 && index == wanted {
             starved = folio.is_err();
         }
@@ -297,6 +299,22 @@ fn cpu_fault_once(
             Some(FaultResult::Done)
         }
     }
+}
+
+/// Allocates a folio for page `index` of a range; there may be need for more behind it.
+fn host_folio(
+    stock: &mut FolioStock,
+    order: u32,
+    vma: &VmaRef,
+    bytes: &core::ops::Range<usize>,
+    index: usize,
+) -> Result<LockedFolio> {
+    let addr = bytes.start + (index << PAGE_SHIFT);
+
+    if order > 0 {
+        return LockedFolio::alloc_home(order, vma, addr);
+    }
+    stock.home(vma, addr, (bytes.end - addr) >> PAGE_SHIFT)
 }
 
 /// Returns the pages of a VMA.
@@ -326,8 +344,9 @@ pub(crate) fn prefetch(vma: &VmaRef, range: PageRange, arrays: &mut Arrays) -> R
         if m.is_empty() {
             return Ok(());
         }
+        let mut stock = FolioStock::new();
         let out = bring(&mut m, true, bytes.start, |order, index| {
-            LockedFolio::alloc_home(order, vma, bytes.start + (index << PAGE_SHIFT))
+            host_folio(&mut stock, order, vma, &bytes, index)
         })?;
         if out.failed > 0 {
             return Err(EFAULT);

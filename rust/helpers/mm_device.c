@@ -80,6 +80,38 @@ rust_helper_home_folio_alloc(unsigned int order, struct vm_area_struct *vma,
 }
 
 /*
+ * As many of the @nr folios of one page that may be needed next as are there at
+ * once.  The task's policy is that of each page; a mapping's own asks for one by
+ * one.
+ */
+static __always_inline unsigned long home_folios_bulk(gfp_t gfp,
+						      unsigned long nr,
+						      struct folio **folios)
+{
+	BUILD_BUG_ON(offsetof(struct folio, page));
+	memset(folios, 0, nr * sizeof(*folios));
+	return alloc_pages_bulk_mempolicy(gfp, nr, (struct page **)folios);
+}
+
+/* For pages that come home together.  Returns how many there are in @folios. */
+__rust_helper unsigned long
+rust_helper_home_folios_alloc(struct vm_area_struct *vma, unsigned long addr,
+			      unsigned long nr, struct folio **folios,
+			      unsigned long *pfns)
+{
+	unsigned long i;
+
+	if (nr == 1 || vma_policy(vma)) {
+		*folios = rust_helper_home_folio_alloc(0, vma, addr, pfns);
+		return !!*folios;
+	}
+	nr = home_folios_bulk(GFP_HIGHUSER_MOVABLE, nr, folios);
+	for (i = 0; i < nr; i++)
+		home_folio_prepare(folios[i], &pfns[i]);
+	return nr;
+}
+
+/*
  * Is there more free memory than what wakes kswapd?  Who pushes pages out can do
  * without, and others would be killed for the last pages.
  */
@@ -110,6 +142,24 @@ __rust_helper struct folio *rust_helper_evict_folio_alloc(unsigned int order,
 		return NULL;
 	}
 	return home_folio_prepare(folio, pfn);
+}
+
+/* For pages that are pushed out together.  Returns how many there are in @folios. */
+__rust_helper unsigned long
+rust_helper_evict_folios_alloc(unsigned long nr, struct folio **folios,
+			       unsigned long *pfns)
+{
+	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+	unsigned long i;
+
+	nr = home_folios_bulk(gfp, nr, folios);
+	if (nr && !host_memory_left()) {
+		free_pages_bulk((struct page **)folios, nr);
+		return 0;
+	}
+	for (i = 0; i < nr; i++)
+		home_folio_prepare(folios[i], &pfns[i]);
+	return nr;
 }
 
 /*

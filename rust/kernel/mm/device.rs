@@ -10,6 +10,7 @@
 //! - [`value_array`]: a sparse array of small values, read without a lock.
 
 pub mod folio;
+pub mod folio_stock;
 pub mod hmm;
 pub mod interval_notifier;
 pub mod migrate;

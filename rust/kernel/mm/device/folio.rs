@@ -43,6 +43,21 @@ impl LockedFolio {
         Self { folio, pfn, order }
     }
 
+    /// As [`Self::from_raw`], for a folio of which the first frame and the order are known.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::from_raw`]; `pfn` and `order` are those of the folio.
+    #[inline]
+    pub(super) unsafe fn from_parts(
+        folio: NonNull<bindings::folio>,
+        pfn: usize,
+        order: u32,
+    ) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self { folio, pfn, order }
+    }
+
     /// Gives up ownership without unlocking.
     pub(super) fn into_raw(self) -> NonNull<bindings::folio> {
         let folio = self.folio;

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Host folios of one page for a migration that needs many.
+
+use super::folio::LockedFolio;
+use crate::{
+    bindings,
+    mm::virt::VmaRef,
+    prelude::*, //
+};
+use core::ptr::{
+    null_mut,
+    NonNull, //
+};
+
+/// Host folios of one page, allocated some at a time, which costs a fraction of one by one.
+///
+/// Dropping it gives back what nobody took.
+///
+/// # Invariants
+///
+/// The elements `next..len` of `folios` are locked folios that are owned by this value, with one
+/// reference each and the page frames in `pfns`.
+pub struct FolioStock {
+    folios: [*mut bindings::folio; Self::MAX],
+    pfns: [usize; Self::MAX],
+    next: usize,
+    len: usize,
+}
+
+impl FolioStock {
+    /// So many are allocated at a time at most.
+    const MAX: usize = 16;
+
+    /// Makes an empty stock.
+    #[inline]
+    pub const fn new() -> Self {
+        // INVARIANT: There are no elements.
+        Self {
+            folios: [null_mut(); Self::MAX],
+            pfns: [0; Self::MAX],
+            next: 0,
+            len: 0,
+        }
+    }
+
+    /// Takes a folio for `addr` of `vma`, as [`LockedFolio::alloc_home`] does; `left` are needed
+    /// in all, this one included.
+    ///
+    /// # Errors
+    ///
+    /// As [`LockedFolio::alloc_home`].
+    #[inline]
+    pub fn home(&mut self, vma: &VmaRef, addr: usize, left: usize) -> Result<LockedFolio> {
+        self.take(left, |nr, folios, pfns| {
+            // SAFETY: Both arrays have `nr` elements; `vma` is valid; the function may sleep and so
+            // may the holder of a `VmaRef`.
+            unsafe { bindings::home_folios_alloc(vma.as_ptr(), addr, nr, folios, pfns) }
+        })
+    }
+
+    /// Takes a folio to evict to, as [`LockedFolio::alloc_evict`] does; `left` are needed in all,
+    /// this one included.
+    ///
+    /// # Errors
+    ///
+    /// As [`LockedFolio::alloc_evict`].
+    #[inline]
+    pub fn evict(&mut self, left: usize) -> Result<LockedFolio> {
+        self.take(left, |nr, folios, pfns| {
+            // SAFETY: Both arrays have `nr` elements; an allocation that may sleep.
+            unsafe { bindings::evict_folios_alloc(nr, folios, pfns) }
+        })
+    }
+
+    /// Takes a folio; if there is none, `alloc` fills the arrays and returns how many it got.
+    #[inline]
+    fn take(
+        &mut self,
+        left: usize,
+        alloc: impl FnOnce(usize, *mut *mut bindings::folio, *mut usize) -> usize,
+    ) -> Result<LockedFolio> {
+        if self.next >= self.len {
+            let nr = left.clamp(1, Self::MAX);
+            self.next = 0;
+            // INVARIANT: These were locked and allocated for us.
+            self.len = alloc(nr, self.folios.as_mut_ptr(), self.pfns.as_mut_ptr()).min(nr);
+        }
+        self.pop().ok_or(ENOMEM)
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<LockedFolio> {
+        if self.next >= self.len {
+            return None;
+        }
+        let folio = NonNull::new(*self.folios.get(self.next)?)?;
+        let pfn = *self.pfns.get(self.next)?;
+        // INVARIANT: The element is not ours any more.
+        self.next += 1;
+        // SAFETY: The lock and the reference were ours by the type invariants, and pass on.
+        Some(unsafe { LockedFolio::from_parts(folio, pfn, 0) })
+    }
+}
+
+impl Default for FolioStock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for FolioStock {
+    #[inline]
+    fn drop(&mut self) {
+        while let Some(folio) = self.pop() {
+            drop(folio);
+        }
+    }
+}
