@@ -26,8 +26,11 @@ const WORDS: usize = PMD_PAGES / 64;
 struct Chunk {
     /// A set bit is a page in use.
     map: [Atomic<u64>; WORDS],
-    /// Number of set bits, changed after the bits are cleared and before they are set.
+    /// Number of set bits, changed after the bits are cleared and before they are set, and of
+    /// holds.
     live: Atomic<i32>,
+    /// While there are any its free pages stay free.
+    holds: Atomic<i32>,
     /// Number of runs that hold copies.
     copies: Atomic<i32>,
 }
@@ -58,6 +61,7 @@ impl Chunks {
                 Chunk {
                     map: [const { Atomic::new(0) }; WORDS],
                     live: Atomic::new(0),
+                    holds: Atomic::new(0),
                     copies: Atomic::new(0),
                 },
                 GFP_KERNEL,
@@ -129,7 +133,9 @@ impl Chunks {
             let mut first = word << 6;
             while first < (word << 6) + 64 {
                 if used & bits(word, first, nr) == 0 {
-                    return Some(first);
+                    // Looked at after the bits: one who saw the page in use before it was given
+                    // back held the chunk before that.
+                    return (chunk.holds.load(Relaxed) == 0).then_some(first);
                 }
                 first += nr.max(1);
             }
@@ -171,6 +177,27 @@ impl Chunks {
         self.used.add(-(nr as i64), Relaxed);
         if chunk.live.fetch_sub(nr as i32, Full) == nr as i32 {
             self.note_empty(index);
+        }
+    }
+
+    /// Lets pages of the chunk of `page` that are free stay free, until [`Self::release`]. Callable
+    /// anywhere.
+    pub(crate) fn hold(&self, page: usize) {
+        if let Some(chunk) = self.chunks.get(page / PMD_PAGES) {
+            // Not empty, so it is not given back.
+            chunk.live.fetch_add(1, Full);
+            chunk.holds.fetch_add(1, Full);
+        }
+    }
+
+    /// Ends [`Self::hold`].
+    pub(crate) fn release(&self, page: usize) {
+        let index = page / PMD_PAGES;
+        if let Some(chunk) = self.chunks.get(index) {
+            chunk.holds.fetch_sub(1, Release);
+            if chunk.live.fetch_sub(1, Full) == 1 {
+                self.note_empty(index);
+            }
         }
     }
 

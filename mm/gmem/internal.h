@@ -8,6 +8,7 @@
 #include <uapi/linux/gmem.h>
 #include <uapi/linux/mman.h>
 
+struct anon_vma;
 struct cgroup_subsys_state;
 struct device;
 struct dmem_cgroup_pool_state;
@@ -55,6 +56,11 @@ void gmem_trace_invalidate(unsigned long start, unsigned long end,
 void gmem_trace_evict(unsigned int dev, unsigned long page,
 		      unsigned long pages, int ret);
 void gmem_count(unsigned int event, unsigned long nr);
+
+/* hold.c, called by Rust */
+void gmem_hold_anon_vmas(unsigned long *pfns, struct anon_vma **held,
+			 unsigned long nr, unsigned long stranger);
+void gmem_put_anon_vmas(struct anon_vma **held, unsigned long nr);
 
 /* hnode.c, mpol.c, called by Rust */
 int gmem_node_online(void);

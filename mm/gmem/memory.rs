@@ -36,6 +36,7 @@ use crate::{
     },
     worker::Worker, //
 };
+use core::ops::Range;
 use kernel::{
     gpu::buddy::{
         AllocatedBlocks,
@@ -95,6 +96,14 @@ pub(crate) struct Frames {
 impl Operations for Frames {
     fn folio_free(&self, page: usize, order: u32) {
         self.chunks.put(page, 1usize.wrapping_shl(order));
+    }
+
+    fn hold(&self, pages: &Range<usize>) {
+        self.chunks.hold(pages.start);
+    }
+
+    fn release(&self, pages: &Range<usize>) {
+        self.chunks.release(pages.start);
     }
 
     fn migrate_to_ram(&self, fault: &Fault<'_>) -> FaultResult {

@@ -31,7 +31,10 @@ use crate::{
 use core::{
     marker::PhantomData,
     ops::Range,
-    ptr::NonNull, //
+    ptr::{
+        null_mut,
+        NonNull, //
+    }, //
 };
 
 const VALID: usize = bindings::MIGRATE_PFN_VALID as usize;
@@ -115,7 +118,8 @@ impl Source {
 
 enum Kind {
     Vma(bindings::migrate_vma),
-    Pfns,
+    /// With the anon_vmas that are held until the pages are mapped again.
+    Pfns(KVVec<*mut bindings::anon_vma>),
 }
 
 /// A migration under way.
@@ -231,22 +235,36 @@ impl<'a> Migration<'a> {
         let nr = pages.len();
         let start = pagemap.pfn(pages.start).ok_or(EINVAL)?;
         pagemap.pfn(pages.end.wrapping_sub(1)).ok_or(EINVAL)?;
+        let mut held = KVVec::from_elem(null_mut(), nr, GFP_KERNEL)?;
         let (src, dst) = arrays.split(nr).ok_or(EINVAL)?;
-        src.fill(0);
+        for (i, src) in src.iter_mut().enumerate() {
+            *src = start.wrapping_add(i);
+        }
         dst.fill(0);
-        // SAFETY: The array holds `nr` elements and the frames have pages.
-        to_result(unsafe { bindings::migrate_device_range(src.as_mut_ptr(), start, nr) })?;
+        let stranger = pagemap.stranger().pfn();
+        pagemap.data().hold(&pages);
+        // SAFETY: Both arrays hold `nr` elements; the frames have pages, of which none that is free
+        // is used again.
+        let result = to_result(unsafe {
+            bindings::gmem_hold_anon_vmas(src.as_mut_ptr(), held.as_mut_ptr(), nr, stranger);
+            bindings::migrate_device_pfns(src.as_mut_ptr(), nr)
+        });
+        pagemap.data().release(&pages);
+        if result.is_err() {
+            src.fill(0);
+        }
         let selected = src.iter().filter(|s| **s & SELECTED != 0).count();
-
         // INVARIANT: Set up above; `dst` is all 0.
-        Ok(Self {
-            kind: Kind::Pfns,
+        let this = Self {
+            kind: Kind::Pfns(held),
             src,
             dst,
             selected,
             device_only: true,
             _p: PhantomData,
-        })
+        };
+
+        result.map(|()| this)
     }
 
     /// Returns the number of pages of the range.
@@ -342,7 +360,7 @@ impl<'a> Migration<'a> {
             // SAFETY: Set up, and the destinations are locked folios.
             Kind::Vma(args) => unsafe { bindings::migrate_vma_pages(args) },
             // SAFETY: As above.
-            Kind::Pfns => unsafe {
+            Kind::Pfns(_) => unsafe {
                 bindings::migrate_device_pages(
                     self.src.as_mut_ptr(),
                     self.dst.as_mut_ptr(),
@@ -366,13 +384,14 @@ impl Drop for Migration<'_> {
         match &mut self.kind {
             // SAFETY: Set up; called once.
             Kind::Vma(args) => unsafe { bindings::migrate_vma_finalize(args) },
-            // SAFETY: As above.
-            Kind::Pfns => unsafe {
+            // SAFETY: As above; then nobody looks for the mappings of the pages any more.
+            Kind::Pfns(held) => unsafe {
                 bindings::migrate_device_finalize(
                     self.src.as_mut_ptr(),
                     self.dst.as_mut_ptr(),
                     self.src.len(),
-                )
+                );
+                bindings::gmem_put_anon_vmas(held.as_mut_ptr(), held.len());
             },
         }
     }

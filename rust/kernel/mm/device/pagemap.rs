@@ -91,6 +91,13 @@ pub trait Operations: Send + Sync {
     /// May be called with interrupts off and under page-table locks.
     fn folio_free(&self, page: usize, order: u32);
 
+    /// From now on does not hand out pages of the range, a part of 2 MiB, that are free or become
+    /// free: they are looked at twice, and must not be something else the second time. Nests.
+    fn hold(&self, pages: &Range<usize>);
+
+    /// Ends [`Self::hold`].
+    fn release(&self, pages: &Range<usize>);
+
     /// Brings a page home that the CPU touched.
     fn migrate_to_ram(&self, fault: &Fault<'_>) -> FaultResult;
 
@@ -130,9 +137,12 @@ pub struct Pagemap<T: Operations> {
     data: T,
     pfns: Range<usize>,
     region: Region,
+    /// A page that nobody can lock.
+    stranger: LockedFolio,
 }
 
-// SAFETY: The pagemap may be used and torn down by any thread; `T` is `Send`.
+// SAFETY: The pagemap may be used and torn down by any thread, and so may a locked folio that is
+// only asked for its number; `T` is `Send`.
 unsafe impl<T: Operations> Send for Pagemap<T> {}
 // SAFETY: All methods may be called concurrently; `T` is `Sync`.
 unsafe impl<T: Operations> Sync for Pagemap<T> {}
@@ -161,6 +171,7 @@ impl<T: Operations> Pagemap<T> {
     ) -> impl PinInit<Self, Error> {
         let init = move |slot: *mut Self| -> Result {
             let size = nr_pages.checked_shl(PAGE_SHIFT as u32).ok_or(EINVAL)?;
+            let stranger = LockedFolio::alloc_evict(0)?;
             // SAFETY: Plain call; `name` is static, as the resource keeps it.
             let res =
                 from_err_ptr(unsafe { bindings::request_device_region(size, name.as_char_ptr()) })?;
@@ -177,6 +188,7 @@ impl<T: Operations> Pagemap<T> {
                 (&raw mut (*slot).data).write(data);
                 (&raw mut (*slot).pfns).write(first..first.wrapping_add(nr_pages));
                 (&raw mut (*slot).region).write(region);
+                (&raw mut (*slot).stranger).write(stranger);
                 let pgmap = (&raw mut (*slot).pgmap).cast::<bindings::dev_pagemap>();
                 bindings::dev_pagemap_init_private(pgmap, res, &Self::OPS, owner.as_raw());
                 pgmap
@@ -190,6 +202,7 @@ impl<T: Operations> Pagemap<T> {
                     unsafe {
                         core::ptr::drop_in_place(&raw mut (*slot).data);
                         core::ptr::drop_in_place(&raw mut (*slot).pfns);
+                        core::ptr::drop_in_place(&raw mut (*slot).stranger);
                         release(region);
                     }
                     Err(e)
@@ -204,6 +217,11 @@ impl<T: Operations> Pagemap<T> {
     /// Returns the manager.
     pub fn data(&self) -> &T {
         &self.data
+    }
+
+    /// Returns a page that nobody can lock, to stand for one that is to be left alone.
+    pub(super) fn stranger(&self) -> &LockedFolio {
+        &self.stranger
     }
 
     /// Returns the page frames.
