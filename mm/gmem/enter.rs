@@ -127,7 +127,6 @@ impl Part<'_> {
     /// Brings wanted pages home that this device cannot use where they are: on another device,
     /// unless they `may_come` from there, or shared by COW while it wants to write. Returns whether
     /// there were any.
-    #[expect(clippy::too_many_arguments)]
     fn bring_near(
         &self,
         wanted: core::ops::Range<usize>,

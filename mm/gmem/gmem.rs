@@ -14,7 +14,8 @@
 //! - [`duplicate`], [`copies`], [`original`]: read-only copies, and of what,
 //! - [`fault`], [`bring`], [`move_in`], [`enter`]: a device needs a page; [`ahead`]: it will;
 //!   [`home`]: the CPU does; [`thrash`]: both do; [`migrate`], [`counts`]: what these share,
-//! - [`evict`], [`units`], [`hunt`], [`age`], [`worker`], [`shelter`]: a device is full,
+//! - [`evict`], [`units`], [`hunt`], [`age`], [`worker`], [`shelter`]: a device is full; `hold.c`:
+//!   what keeps the places of pages that leave,
 //! - [`invalidate`]: the CPU page table changes,
 //! - [`attributes_tree`]: what programs advised about their memory; [`pin`]: room kept for it,
 //! - [`attributes`], [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host
