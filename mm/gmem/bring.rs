@@ -26,7 +26,7 @@ use crate::{
 use kernel::{
     mm::{
         device::{
-            folio::LockedFolio,
+            folio::host_has_room,
             hmm,
             vma as vma_info, //
         },
@@ -149,8 +149,8 @@ impl Part<'_> {
         }
         // Where there is no room, a device that waits is served remotely. What is nowhere yet is
         // not brought to a host that has no memory: that would end with an OOM kill.
-        if !self.is_filled(wanted, batch)? {
-            drop(LockedFolio::alloc_evict(0)?);
+        if !self.is_filled(wanted, batch)? && !host_has_room(range.count() as usize) {
+            return Err(ENOMEM);
         }
         Ok(Brought::Map {
             range,

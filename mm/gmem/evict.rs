@@ -24,6 +24,7 @@ use crate::{
         Memory,
         Run, //
     },
+    migrate::Scratch,
     shelter::{
         self,
         Sheltered, //
@@ -38,7 +39,6 @@ use kernel::{
         folio_stock::FolioStock,
         migrate::{
             split_device_folio,
-            Arrays,
             Migration, //
         },
         PMD_PAGES, //
@@ -170,13 +170,13 @@ fn evicted(memory: &Memory, result: Result<Left>) -> Result<usize> {
 /// when all pages are in use.
 fn pages(memory: &Memory, first: usize, nr: usize, spot: Option<Spot>) -> Result<Left> {
     let dropped = copies::drop_pages(memory, first..first + nr);
-    let mut arrays = Arrays::new(nr)?;
+    let mut scratch = memory.scratch.lock();
     let Sheltered { pages, refused } = match spot {
-        Some(spot) => shelter::pages(memory, first, nr, spot, &mut arrays),
+        Some(spot) => shelter::pages(memory, first, nr, spot, &mut scratch),
         None => Sheltered::NONE,
     };
     let result = if refused {
-        match move_out_or_split(memory, first, nr, spot.unwrap_or_default(), &mut arrays) {
+        match move_out_or_split(memory, first, nr, spot.unwrap_or_default(), &mut scratch) {
             Ok(home) => Ok(pages + home),
             Err(_) if pages > 0 => Ok(pages),
             Err(e) => Err(e),
@@ -199,14 +199,14 @@ fn move_out_or_split(
     first: usize,
     nr: usize,
     spot: Spot,
-    arrays: &mut Arrays,
+    scratch: &mut Scratch,
 ) -> Result<usize> {
-    let mut result = move_out(memory, first..first + nr, spot, arrays)?;
+    let mut result = move_out(memory, first..first + nr, spot, scratch)?;
 
     if let Moved::TooLarge = result {
         // No huge host page: take the device page apart and move the pieces.
         split_device_folio(&memory.map, first)?;
-        result = move_out(memory, first..first + nr, spot, arrays)?;
+        result = move_out(memory, first..first + nr, spot, scratch)?;
     }
     match result {
         Moved::Pages(pages) => Ok(pages),
@@ -225,7 +225,7 @@ fn move_out(
     memory: &Memory,
     pages: Range<usize>,
     spot: Spot,
-    arrays: &mut Arrays,
+    Scratch { arrays, runs }: &mut Scratch,
 ) -> Result<Moved> {
     let nr = pages.len();
     let mut m = Migration::from_pagemap(&memory.map, pages, arrays)?;
@@ -235,7 +235,7 @@ fn move_out(
     let mut stock = FolioStock::new();
     let huge = m.is_huge(0);
     let addr = (spot.page as usize) << PAGE_SHIFT;
-    let out = home::bring(&mut m, false, addr, |order, index| {
+    let out = home::bring(&mut m, false, addr, runs, |order, index| {
         if sys::should_fail(sys::Site::Home) {
             return Err(ENOMEM);
         }
@@ -243,7 +243,7 @@ fn move_out(
             return LockedFolio::alloc_evict(order);
         }
         stock.evict(nr - index)
-    })?;
+    });
 
     if out.moved > 0 {
         Ok(Moved::Pages(out.moved))

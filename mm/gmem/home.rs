@@ -11,7 +11,8 @@ use crate::{
     migrate::{
         for_each_piece,
         Piece,
-        Runs, //
+        Runs,
+        Scratch, //
     },
     range::{
         PageRange,
@@ -27,7 +28,6 @@ use kernel::{
             folio::LockedFolio,
             folio_stock::FolioStock,
             migrate::{
-                Arrays,
                 Migration,
                 Select,
                 Source, //
@@ -72,28 +72,26 @@ pub(crate) struct Outcome {
 /// Brings everything home that the migration collected.
 ///
 /// `alloc` gets the order and the index of the page in the range. A huge page for which there is
-/// no huge host page is taken apart when `split` says that the migration can do that.
-///
-/// # Errors
-///
-/// `ENOMEM` when there was no memory for the lists of this function; nothing was changed.
+/// no huge host page is taken apart when `split` says that the migration can do that. `runs` is
+/// scratch memory.
 pub(crate) fn bring(
     m: &mut Migration<'_>,
     split: bool,
     addr: usize,
+    runs: &mut Runs,
     mut alloc: impl FnMut(u32, usize) -> Result<LockedFolio>,
-) -> Result<Outcome> {
+) -> Outcome {
     let mut out = Outcome::default();
     let mut huge = None;
     if m.is_huge(0) && matches!(m.source(0), Source::Device { .. }) {
         huge = alloc(PMD_ORDER, 0).ok();
         if huge.is_none() && !split {
             out.no_memory = PMD_PAGES;
-            return Ok(out);
+            return out;
         }
     }
     let apart = huge.is_none();
-    let mut convoy = Convoy::new(m.len(), if apart { 1 } else { PMD_PAGES })?;
+    let mut convoy = Convoy::new(runs, if apart { 1 } else { PMD_PAGES });
 
     for_each_piece(m, apart, |m, piece| {
         // Addresses without a page are collected too; they stay without.
@@ -112,17 +110,17 @@ pub(crate) fn bring(
     convoy.copy(m, &mut out);
     m.commit();
     convoy.report(m, addr, &mut out);
-    Ok(out)
+    out
 }
 
 /// Pages on their way home, device by device.
-struct Convoy {
+struct Convoy<'a> {
     /// The pages added last.
     group: Option<Group>,
     /// The pages before them: rarely any, so that this is rarely allocated.
     copied: KVec<Group>,
     /// The copies of the last group, until they are made.
-    runs: Runs,
+    runs: &'a mut Runs,
     /// Pages of one index: 1, or those of a huge page.
     step: usize,
 }
@@ -134,14 +132,15 @@ struct Group {
     indexes: core::ops::Range<usize>,
 }
 
-impl Convoy {
-    fn new(pages: usize, step: usize) -> Result<Self> {
-        Ok(Self {
+impl<'a> Convoy<'a> {
+    fn new(runs: &'a mut Runs, step: usize) -> Self {
+        runs.clear();
+        Self {
             group: None,
             copied: KVec::new(),
-            runs: Runs::new(pages)?,
+            runs,
             step,
-        })
+        }
     }
 
     /// Adds a page; the copies of another device are made first.
@@ -243,11 +242,11 @@ pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
     else {
         return FaultResult::Bus;
     };
-    let Ok(mut arrays) = Arrays::new(range.count() as usize) else {
+    let Ok(mut scratch) = Scratch::new(range.count() as usize) else {
         return FaultResult::NoMemory;
     };
     for _ in 0..COPY_ATTEMPTS {
-        match cpu_fault_once(fault, range, page, &mut arrays) {
+        match cpu_fault_once(fault, range, page, &mut scratch) {
             Some(result) => return result,
             None => continue,
         }
@@ -261,7 +260,7 @@ fn cpu_fault_once(
     fault: &Fault<'_>,
     range: PageRange,
     page: u64,
-    arrays: &mut Arrays,
+    Scratch { arrays, runs }: &mut Scratch,
 ) -> Option<FaultResult> {
     let vma = fault.vma();
     let bytes = range.start_byte() as usize..range.end_byte() as usize;
@@ -279,26 +278,25 @@ fn cpu_fault_once(
     let wanted = (page - range.first()) as usize;
     let mut starved = false;
     let mut stock = FolioStock::new();
-    let outcome = bring(&mut m, true, bytes.start, |order, index| {
+    let outcome = bring(&mut m, true, bytes.start, runs, |order, index| {
         let folio = host_folio(&mut stock, order, vma, &bytes, index);
         if order == 0 && index == wanted {
             starved = folio.is_err();
         }
         folio
     });
-    match outcome {
-        Err(_) => Some(FaultResult::NoMemory),
-        Ok(_) if starved => Some(FaultResult::NoMemory),
-        Ok(outcome) if outcome.failed > 0 && outcome.moved == 0 => None,
-        Ok(outcome) => {
-            if outcome.moved > 0 {
-                if let Some(space) = Space::find(vma.mm()) {
-                    space.thrash.moved(range, thrash::HOST);
-                }
-            }
-            Some(FaultResult::Done)
+    if starved {
+        return Some(FaultResult::NoMemory);
+    }
+    if outcome.failed > 0 && outcome.moved == 0 {
+        return None;
+    }
+    if outcome.moved > 0 {
+        if let Some(space) = Space::find(vma.mm()) {
+            space.thrash.moved(range, thrash::HOST);
         }
     }
+    Some(FaultResult::Done)
 }
 
 /// Allocates a folio for page `index` of a range; there may be need for more behind it.
@@ -331,7 +329,11 @@ pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
 /// # Errors
 ///
 /// `EFAULT` when a device would not give its bytes, `ENOMEM`, `EBUSY` when pages would not leave.
-pub(crate) fn prefetch(vma: &VmaRef, range: PageRange, arrays: &mut Arrays) -> Result {
+pub(crate) fn prefetch(
+    vma: &VmaRef,
+    range: PageRange,
+    Scratch { arrays, runs }: &mut Scratch,
+) -> Result {
     const ROUNDS: usize = 10;
     let bytes = range.start_byte() as usize..range.end_byte() as usize;
     let select = Select {
@@ -345,9 +347,9 @@ pub(crate) fn prefetch(vma: &VmaRef, range: PageRange, arrays: &mut Arrays) -> R
             return Ok(());
         }
         let mut stock = FolioStock::new();
-        let out = bring(&mut m, true, bytes.start, |order, index| {
+        let out = bring(&mut m, true, bytes.start, runs, |order, index| {
             host_folio(&mut stock, order, vma, &bytes, index)
-        })?;
+        });
         if out.failed > 0 {
             return Err(EFAULT);
         }

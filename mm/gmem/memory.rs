@@ -21,6 +21,7 @@ use crate::{
         Region, //
     },
     home,
+    migrate::Scratch,
     node::Node,
     policy::{
         unit::SLOT_PAGES,
@@ -140,6 +141,9 @@ pub(crate) struct Memory {
     buddy: GpuBuddy,
     #[pin]
     alloc: Mutex<Alloc>,
+    /// For evictions, one at a time.
+    #[pin]
+    pub(crate) scratch: Mutex<Scratch>,
     region: Region,
     #[pin]
     pub(crate) worker: Worker,
@@ -178,6 +182,7 @@ impl Memory {
             owned.push(None, GFP_KERNEL)?;
         }
         let units = Units::new(nr)?;
+        let scratch = Scratch::for_chunk()?;
         Arc::pin_init(
             try_pin_init!(Self {
                 map <- Pagemap::new(
@@ -196,6 +201,7 @@ impl Memory {
                     hand: 0,
                     pools: Pools::new(),
                 }, "gmem_device_memory"),
+                scratch <- new_mutex!(scratch, "gmem_evict_scratch"),
                 region,
                 worker <- Worker::new(),
                 work <- new_work!("gmem_evict"),

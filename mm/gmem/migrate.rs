@@ -66,6 +66,39 @@ impl Batch {
     }
 }
 
+/// Scratch memory to bring pages home.
+pub(crate) struct Scratch {
+    pub(crate) arrays: Arrays,
+    pub(crate) runs: Runs,
+}
+
+impl Scratch {
+    /// Makes scratch memory for so many pages of a VMA.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(pages: usize) -> Result<Self> {
+        Ok(Self {
+            arrays: Arrays::new(pages)?,
+            runs: Runs::new(pages)?,
+        })
+    }
+
+    /// Makes scratch memory for a chunk of device memory. Eviction has it from the beginning: a
+    /// host that is full would kill somebody for it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn for_chunk() -> Result<Self> {
+        Ok(Self {
+            arrays: Arrays::for_pagemap(PMD_PAGES)?,
+            runs: Runs::new(PMD_PAGES)?,
+        })
+    }
+}
+
 /// A list of copies, as long as it has to be at most.
 pub(crate) struct Runs(KVVec<CopyRun>);
 

@@ -18,6 +18,7 @@ use crate::{
         Request, //
     },
     home,
+    migrate::Scratch,
     range::PageRange,
     space::Space,
     sys, //
@@ -26,7 +27,6 @@ use kernel::{
     bindings,
     mm::{
         device::{
-            migrate::Arrays,
             vma as vma_info,
             PMD_PAGES, //
         },
@@ -75,7 +75,7 @@ pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange)
 /// Brings everything home.
 pub(crate) fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
     let complete = check(mm, range)?;
-    let mut arrays = Arrays::new(PMD_PAGES.min(range.count() as usize))?;
+    let mut scratch = Scratch::new(PMD_PAGES.min(range.count() as usize))?;
 
     for block in range.blocks() {
         if sys::fatal_signal() {
@@ -91,7 +91,7 @@ pub(crate) fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
             let pages = home::pages_of(vma);
             if let Some(part) = part.intersect(pages) {
                 if vma_info::is_anonymous(vma) {
-                    home::prefetch(vma, part, &mut arrays)?;
+                    home::prefetch(vma, part, &mut scratch)?;
                 }
             }
             rest = PageRange::new(pages.end(), block.end()).filter(|rest| !rest.is_empty());

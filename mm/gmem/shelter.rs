@@ -16,7 +16,7 @@ use crate::{
     memory::Memory,
     migrate::{
         for_each_piece,
-        Runs, //
+        Scratch, //
     },
     policy::unit::SLOT_PAGES,
     range::PageRange,
@@ -27,7 +27,6 @@ use kernel::{
     mm::{
         device::{
             migrate::{
-                Arrays,
                 Migration,
                 Source, //
             },
@@ -66,13 +65,13 @@ pub(crate) fn pages(
     first: usize,
     nr: usize,
     spot: Spot,
-    arrays: &mut Arrays,
+    scratch: &mut Scratch,
 ) -> Sheltered {
     let mut all = Sheltered {
         pages: 0,
         refused: false,
     };
-    let mut add = |first, nr, spot| match unit(memory, first, nr, spot, arrays) {
+    let mut add = |first, nr, spot| match unit(memory, first, nr, spot, scratch) {
         Ok(pages) => all.pages += pages,
         Err(_) => all.refused = true,
     };
@@ -101,7 +100,7 @@ fn unit(
     first: usize,
     nr: usize,
     spot: Spot,
-    arrays: &mut Arrays,
+    Scratch { arrays, runs }: &mut Scratch,
 ) -> Result<usize> {
     let space = Space::find_key(spot.space).ok_or(ENODEV)?;
     let (device, to) = find(memory, &space, nr).ok_or(ENODEV)?;
@@ -113,8 +112,8 @@ fn unit(
     let payer = Payer::of(space.mm()?)?;
     let mut run = to.take(&payer, nr, spot).map_err(|refusal| refusal.error)?;
     let mut m = Migration::from_pagemap(&memory.map, first..first + nr, arrays)?;
-    let mut runs = Runs::new(nr)?;
 
+    runs.clear();
     for_each_piece(&mut m, false, |m, piece| {
         let Source::Device { pfn } = piece.source else {
             return;

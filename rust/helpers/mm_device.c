@@ -112,15 +112,15 @@ rust_helper_home_folios_alloc(struct vm_area_struct *vma, unsigned long addr,
 }
 
 /*
- * Is there more free memory than what wakes kswapd?  Who pushes pages out can do
- * without, and others would be killed for the last pages.
+ * Is there more free memory than what wakes kswapd, and @pages?  Who pushes pages
+ * out can do without, and others would be killed for the last pages.
  */
-static __always_inline bool host_memory_left(void)
+__rust_helper bool rust_helper_host_has_room(unsigned long pages)
 {
 	struct zone *zone;
 
 	for_each_populated_zone(zone) {
-		if (zone_watermark_ok(zone, 0, low_wmark_pages(zone),
+		if (zone_watermark_ok(zone, 0, low_wmark_pages(zone) + pages,
 				      gfp_zone(GFP_KERNEL), 0))
 			return true;
 	}
@@ -137,7 +137,7 @@ __rust_helper struct folio *rust_helper_evict_folio_alloc(unsigned int order,
 	if (order)
 		gfp = GFP_TRANSHUGE | __GFP_NORETRY | __GFP_NOWARN;
 	folio = folio_alloc(gfp, order);
-	if (folio && !host_memory_left()) {
+	if (folio && !rust_helper_host_has_room(0)) {
 		folio_put(folio);
 		return NULL;
 	}
@@ -153,7 +153,7 @@ rust_helper_evict_folios_alloc(unsigned long nr, struct folio **folios,
 	unsigned long i;
 
 	nr = home_folios_bulk(gfp, nr, folios);
-	if (nr && !host_memory_left()) {
+	if (nr && !rust_helper_host_has_room(0)) {
 		free_pages_bulk((struct page **)folios, nr);
 		return 0;
 	}

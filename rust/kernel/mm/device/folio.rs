@@ -11,6 +11,12 @@ use crate::{
 };
 use core::ptr::NonNull;
 
+/// Returns whether the host can give so many pages and is not short of memory then.
+pub fn host_has_room(pages: usize) -> bool {
+    // SAFETY: Reads counters.
+    unsafe { bindings::host_has_room(pages) }
+}
+
 /// A folio that is locked and of which one reference is held.
 ///
 /// Dropping it unlocks the folio and gives the reference back.

@@ -59,10 +59,15 @@ pub struct Select {
 pub struct Arrays {
     /// The sources of all pages, then the destinations.
     both: KVVec<usize>,
+    /// What [`Migration::from_pagemap`] holds until the pages are mapped again.
+    held: KVVec<*mut bindings::anon_vma>,
 }
 
+// SAFETY: The pointers mean something only while a `Migration` borrows the arrays.
+unsafe impl Send for Arrays {}
+
 impl Arrays {
-    /// Makes arrays for up to `pages` pages.
+    /// Makes arrays for up to `pages` pages of a VMA.
     ///
     /// # Errors
     ///
@@ -70,16 +75,35 @@ impl Arrays {
     pub fn new(pages: usize) -> Result<Self> {
         let both = KVVec::from_elem(0, pages.checked_mul(2).ok_or(ENOMEM)?, GFP_KERNEL)?;
 
-        Ok(Self { both })
+        Ok(Self {
+            both,
+            held: KVVec::new(),
+        })
     }
 
-    /// Returns the first `nr` elements of both.
+    /// Makes arrays for up to `pages` pages of a VMA or a pagemap.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn for_pagemap(pages: usize) -> Result<Self> {
+        Ok(Self {
+            held: KVVec::from_elem(null_mut(), pages, GFP_KERNEL)?,
+            ..Self::new(pages)?
+        })
+    }
+
+    /// Returns the first `nr` elements of sources and destinations.
     fn split(&mut self, nr: usize) -> Option<(&mut [usize], &mut [usize])> {
-        let pages = self.both.len() / 2;
-        let (src, dst) = self.both.split_at_mut_checked(pages)?;
-
-        Some((src.get_mut(..nr)?, dst.get_mut(..nr)?))
+        halves(&mut self.both, nr)
     }
+}
+
+/// Returns the first `nr` elements of both halves.
+fn halves(both: &mut [usize], nr: usize) -> Option<(&mut [usize], &mut [usize])> {
+    let (src, dst) = both.split_at_mut_checked(both.len() / 2)?;
+
+    Some((src.get_mut(..nr)?, dst.get_mut(..nr)?))
 }
 
 /// Where the bytes of one source page are.
@@ -116,10 +140,10 @@ impl Source {
     }
 }
 
-enum Kind {
+enum Kind<'a> {
     Vma(bindings::migrate_vma),
     /// With the anon_vmas that are held until the pages are mapped again.
-    Pfns(KVVec<*mut bindings::anon_vma>),
+    Pfns(&'a mut [*mut bindings::anon_vma]),
 }
 
 /// A migration under way.
@@ -129,7 +153,7 @@ enum Kind {
 /// `src` and `dst` are as the C functions left them; a `dst` element that is not 0 owns the lock
 /// and a reference of its folio.
 pub struct Migration<'a> {
-    kind: Kind,
+    kind: Kind<'a>,
     src: &'a mut [usize],
     dst: &'a mut [usize],
     selected: usize,
@@ -235,8 +259,10 @@ impl<'a> Migration<'a> {
         let nr = pages.len();
         let start = pagemap.pfn(pages.start).ok_or(EINVAL)?;
         pagemap.pfn(pages.end.wrapping_sub(1)).ok_or(EINVAL)?;
-        let mut held = KVVec::from_elem(null_mut(), nr, GFP_KERNEL)?;
-        let (src, dst) = arrays.split(nr).ok_or(EINVAL)?;
+        let Arrays { both, held } = arrays;
+        let held = held.get_mut(..nr).ok_or(EINVAL)?;
+        let (src, dst) = halves(both, nr).ok_or(EINVAL)?;
+        held.fill(null_mut());
         for (i, src) in src.iter_mut().enumerate() {
             *src = start.wrapping_add(i);
         }
