@@ -25,13 +25,16 @@
 //! # Locks
 //!
 //! ```text
-//! sleeping side:  mmap_lock -> block lock (2 MiB, hashed) -> folio lock -> device memory lock
+//! sleeping side:  mmap_lock -> block lock (2 MiB, hashed) -> eviction lock -> folio lock
+//!                   -> device memory lock
 //! notifier side:  mmap_lock, VMA lock, block lock, i_mmap, anon_vma, fs_reclaim, folio lock
 //!                   -> map lock -> xa_lock of the directory
 //! ```
 //!
 //! - The map lock is the innermost lock that sleeps: under it nothing is allocated, faulted in or
 //!   migrated, and no device memory is taken.
+//! - The eviction lock of a memory is held while something leaves it; that of another memory is
+//!   never taken under it.
 //! - `migrate_to_ram` comes with the folio locked and takes no block lock. Eviction only tries
 //!   folio locks. Two devices that fault in one block meet at the block lock.
 //! - Under a folio or page-table lock, and with interrupts off, device pages are given back with
