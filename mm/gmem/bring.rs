@@ -105,10 +105,23 @@ impl Part<'_> {
             }
         }
         let mut moved = self.move_in(wanted, range, batch);
-        // No room for a block: the page that is needed now may find some.
+        // Reading what did not come would make pages of the host of it, which may have none left.
+        let short = moved.is_ok()
+            && batch.short
+            && self.request.purpose.is_demand()
+            && !host_has_room(range.count() as usize)
+            && !self.is_filled(wanted, piece, batch)?;
+        if short {
+            moved = Err(ENOSPC);
+        }
+        // No room for a block: the page that is needed now may find some, or be one that came.
         if self.request.purpose.is_demand() && is_tight(&moved) {
             if let Some(one) = PageRange::page(piece.first()).filter(|one| *one != range) {
-                moved = self.move_in(wanted, one, batch);
+                moved = if short && self.is_filled(wanted, one, batch)? {
+                    Ok(0)
+                } else {
+                    self.move_in(wanted, one, batch)
+                };
                 if moved.is_ok() {
                     return Ok(Brought::Map { range: one, moves });
                 }
@@ -139,7 +152,7 @@ impl Part<'_> {
             if moves + 1 < MAX_MOVES {
                 return Ok(Brought::Again);
             }
-            if !self.is_filled(wanted, batch)? {
+            if !self.is_filled(wanted, wanted.piece, batch)? {
                 return Err(ENOMEM);
             }
             return Ok(Brought::Map { range, moves });
@@ -149,7 +162,7 @@ impl Part<'_> {
         }
         // Where there is no room, a device that waits is served remotely. What is nowhere yet is
         // not brought to a host that has no memory: that would end with an OOM kill.
-        if !self.is_filled(wanted, batch)? && !host_has_room(range.count() as usize) {
+        if !self.is_filled(wanted, wanted.piece, batch)? && !host_has_room(range.count() as usize) {
             return Err(ENOMEM);
         }
         Ok(Brought::Map {
@@ -172,12 +185,12 @@ impl Part<'_> {
         move_in::to_device(&job, batch)
     }
 
-    /// Returns whether all pages that the device asks for are in some memory.
-    fn is_filled(&self, wanted: &Wanted<'_>, batch: &mut Batch) -> Result<bool> {
-        let piece = wanted.piece.intersect(wanted.range).ok_or(EFAULT)?;
-        let pfns = peek(piece, batch)?;
+    /// Returns whether all `pages` of what is wanted are in some memory.
+    fn is_filled(&self, wanted: &Wanted<'_>, pages: PageRange, batch: &mut Batch) -> Result<bool> {
+        let pages = pages.intersect(wanted.range).ok_or(EFAULT)?;
+        let pfns = peek(pages, batch)?;
         let seq = wanted.watch.read_begin();
-        let start = piece.start_byte() as usize;
+        let start = pages.start_byte() as usize;
         let read = hmm::read(wanted.mmap, wanted.watch, seq, start, pfns, Some(owner()));
 
         Ok(read.is_ok() && pfns.iter().all(|pfn| pfn.pfn().is_some()))

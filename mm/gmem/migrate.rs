@@ -41,6 +41,8 @@ pub(crate) struct Batch {
     pub(crate) runs: Runs,
     /// There was no free device memory at once.
     pub(crate) waited: bool,
+    /// There was device memory for a part of the pages only.
+    pub(crate) short: bool,
     /// What the request came to.
     pub(crate) served: Served,
 }
@@ -59,6 +61,7 @@ impl Batch {
                 maps: KVVec::with_capacity(PMD_PAGES, GFP_KERNEL)?,
                 runs: Runs::new(PMD_PAGES)?,
                 waited: false,
+                short: false,
                 served: Served::default(),
             },
             GFP_KERNEL,

@@ -177,6 +177,7 @@ impl Destination {
 pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result<usize> {
     let pages = job.range.count() as usize;
     let mut dst = Destination::of(job, pages, &mut batch.waited)?;
+    batch.short = dst.pages() < pages;
     let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
     let select = Select {
         host: true,
