@@ -27,12 +27,16 @@ use kernel::{
 /// The largest number of contexts of one address space: bits in a directory entry.
 pub(crate) const MAX_CONTEXTS: usize = 16;
 
+/// So much scratch memory is kept for faults to come.
+const MAX_SPARES: usize = 4;
+
 /// Whether faults may begin, and how many run.
 struct Gate {
     open: bool,
     inside: usize,
-    /// Scratch memory of faults that ended.
-    spare: Option<KBox<Batch>>,
+    /// Scratch memory that no fault uses. The first was made with the context, so that a host that
+    /// is full kills nobody for it: who finds none and gets none waits for that one.
+    spares: KVec<KBox<Batch>>,
 }
 
 /// The page table of one device for one address space; `struct gm_context`.
@@ -44,8 +48,9 @@ pub(crate) struct Context {
     index: usize,
     #[pin]
     gate: Mutex<Gate>,
+    /// A fault ended.
     #[pin]
-    idle: CondVar,
+    ended: CondVar,
     #[pin]
     pub(crate) walks: Walks,
     #[pin]
@@ -102,6 +107,8 @@ impl Context {
         if addresses.is_some() && space.directory.is_mapped(PageRange::ALL) {
             return Err(EBUSY);
         }
+        let mut spares = KVec::with_capacity(MAX_SPARES, GFP_KERNEL)?;
+        spares.push(Batch::new(GFP_KERNEL)?, GFP_KERNEL)?;
         let (for_device, for_space) = (device.clone(), space.clone());
         // Nothing is allocated under the map lock, so the index is chosen before and checked after.
         let index = space.lock_map().free_index().ok_or(ENOSPC)?;
@@ -114,9 +121,9 @@ impl Context {
                 gate <- new_mutex!(Gate {
                     open: true,
                     inside: 0,
-                    spare: None,
+                    spares,
                 }, "gmem_context"),
-                idle <- new_condvar!("gmem_context_idle"),
+                ended <- new_condvar!("gmem_fault_ended"),
                 walks <- Walks::new(),
                 work <- new_work!("gmem_ahead"),
             }),
@@ -136,28 +143,33 @@ impl Context {
         Ok(this)
     }
 
-    /// Begins a fault.
+    /// Begins a fault. Waits for others to end when there is no memory for one more.
     ///
     /// # Errors
     ///
-    /// `ENODEV` when the context is being detached, `ENOMEM`.
+    /// `ENODEV` when the context is being detached.
     pub(crate) fn enter(&self) -> Result<Faulting<'_>> {
-        let spare = {
+        let mut made = None;
+        loop {
             let mut gate = self.gate.lock();
             if !gate.open {
                 return Err(ENODEV);
             }
-            gate.inside += 1;
-            gate.spare.take()
-        };
-        let mut faulting = Faulting {
-            context: self,
-            batch: spare,
-        };
-        if faulting.batch.is_none() {
-            faulting.batch = Some(Batch::new()?);
+            let batch = made.take().or_else(|| gate.spares.pop());
+            if batch.is_some() {
+                gate.inside += 1;
+                let context = self;
+                return Ok(Faulting { context, batch });
+            }
+            drop(gate);
+            made = Batch::new(GFP_NOWAIT).ok();
+            if made.is_none() {
+                let mut gate = self.gate.lock();
+                if gate.spares.is_empty() && gate.open {
+                    self.ended.wait(&mut gate);
+                }
+            }
         }
-        Ok(faulting)
     }
 
     /// Unpins what the process pinned to the device, unless it has another context there.
@@ -185,7 +197,7 @@ impl Context {
             }
             gate.open = false;
             while gate.inside > 0 {
-                self.idle.wait(&mut gate);
+                self.ended.wait(&mut gate);
             }
         }
         let gone = {
@@ -221,11 +233,10 @@ impl Drop for Faulting<'_> {
     fn drop(&mut self) {
         let mut gate = self.context.gate.lock();
         gate.inside -= 1;
-        if gate.spare.is_none() {
-            gate.spare = self.batch.take();
+        if let Some(batch) = self.batch.take() {
+            // There are enough if it does not fit.
+            let _ = gate.spares.push_within_capacity(batch);
         }
-        if gate.inside == 0 {
-            self.context.idle.notify_all();
-        }
+        self.context.ended.notify_all();
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     }, //
 };
 use kernel::{
+    alloc::Flags,
     mm::device::{
         hmm::PagePfn,
         migrate::{
@@ -53,18 +54,18 @@ impl Batch {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new() -> Result<KBox<Self>> {
+    pub(crate) fn new(flags: Flags) -> Result<KBox<Self>> {
         Ok(KBox::new(
             Self {
-                arrays: Arrays::new(PMD_PAGES)?,
-                pfns: KVVec::from_elem(PagePfn::PEEK, PMD_PAGES, GFP_KERNEL)?,
-                maps: KVVec::with_capacity(PMD_PAGES, GFP_KERNEL)?,
-                runs: Runs::new(PMD_PAGES)?,
+                arrays: Arrays::new(PMD_PAGES, flags)?,
+                pfns: KVVec::from_elem(PagePfn::PEEK, PMD_PAGES, flags)?,
+                maps: KVVec::with_capacity(PMD_PAGES, flags)?,
+                runs: Runs::new(PMD_PAGES, flags)?,
                 waited: false,
                 short: false,
                 served: Served::default(),
             },
-            GFP_KERNEL,
+            flags,
         )?)
     }
 }
@@ -83,8 +84,8 @@ impl Scratch {
     /// `ENOMEM`.
     pub(crate) fn new(pages: usize) -> Result<Self> {
         Ok(Self {
-            arrays: Arrays::new(pages)?,
-            runs: Runs::new(pages)?,
+            arrays: Arrays::new(pages, GFP_KERNEL)?,
+            runs: Runs::new(pages, GFP_KERNEL)?,
         })
     }
 
@@ -97,7 +98,7 @@ impl Scratch {
     pub(crate) fn for_chunk() -> Result<Self> {
         Ok(Self {
             arrays: Arrays::for_pagemap(PMD_PAGES)?,
-            runs: Runs::new(PMD_PAGES)?,
+            runs: Runs::new(PMD_PAGES, GFP_KERNEL)?,
         })
     }
 }
@@ -111,8 +112,8 @@ impl Runs {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(pages: usize) -> Result<Self> {
-        Ok(Self(KVVec::with_capacity(pages, GFP_KERNEL)?))
+    pub(crate) fn new(pages: usize, flags: Flags) -> Result<Self> {
+        Ok(Self(KVVec::with_capacity(pages, flags)?))
     }
 
     /// Empties the list.

@@ -22,6 +22,7 @@ use super::{
     }, //
 };
 use crate::{
+    alloc::Flags,
     bindings,
     error::to_result,
     mm::virt::VmaRef,
@@ -72,8 +73,8 @@ impl Arrays {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn new(pages: usize) -> Result<Self> {
-        let both = KVVec::from_elem(0, pages.checked_mul(2).ok_or(ENOMEM)?, GFP_KERNEL)?;
+    pub fn new(pages: usize, flags: Flags) -> Result<Self> {
+        let both = KVVec::from_elem(0, pages.checked_mul(2).ok_or(ENOMEM)?, flags)?;
 
         Ok(Self {
             both,
@@ -89,7 +90,7 @@ impl Arrays {
     pub fn for_pagemap(pages: usize) -> Result<Self> {
         Ok(Self {
             held: KVVec::from_elem(null_mut(), pages, GFP_KERNEL)?,
-            ..Self::new(pages)?
+            ..Self::new(pages, GFP_KERNEL)?
         })
     }
 
