@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagemap.h>
+#include <linux/swap.h>
 
 /* Folios */
 
@@ -84,13 +85,18 @@ rust_helper_home_folio_alloc(unsigned int order, struct vm_area_struct *vma,
  * once.  The task's policy is that of each page; a mapping's own asks for one by
  * one.
  */
-static __always_inline unsigned long home_folios_bulk(gfp_t gfp,
-						      unsigned long nr,
-						      struct folio **folios)
+static __always_inline unsigned long
+home_folios_bulk(gfp_t gfp, unsigned long nr, struct folio **folios,
+		 unsigned long *pfns)
 {
+	unsigned long i;
+
 	BUILD_BUG_ON(offsetof(struct folio, page));
 	memset(folios, 0, nr * sizeof(*folios));
-	return alloc_pages_bulk_mempolicy(gfp, nr, (struct page **)folios);
+	nr = alloc_pages_bulk_mempolicy(gfp, nr, (struct page **)folios);
+	for (i = 0; i < nr; i++)
+		home_folio_prepare(folios[i], &pfns[i]);
+	return nr;
 }
 
 /* For pages that come home together.  Returns how many there are in @folios. */
@@ -99,32 +105,27 @@ rust_helper_home_folios_alloc(struct vm_area_struct *vma, unsigned long addr,
 			      unsigned long nr, struct folio **folios,
 			      unsigned long *pfns)
 {
-	unsigned long i;
-
 	if (nr == 1 || vma_policy(vma)) {
 		*folios = rust_helper_home_folio_alloc(0, vma, addr, pfns);
 		return !!*folios;
 	}
-	nr = home_folios_bulk(GFP_HIGHUSER_MOVABLE, nr, folios);
-	for (i = 0; i < nr; i++)
-		home_folio_prepare(folios[i], &pfns[i]);
-	return nr;
+	return home_folios_bulk(GFP_HIGHUSER_MOVABLE, nr, folios, pfns);
 }
 
 /*
- * Is there more free memory than what wakes kswapd, and @pages?  Who pushes pages
- * out can do without, and others would be killed for the last pages.
+ * Can the host give @pages and not be short of memory then?  Who pushes pages out
+ * can do without, and others would be killed for the last pages.  What is
+ * available is what is above the high watermarks of all zones and what is easily
+ * reclaimed.  To look at one zone is not enough: a huge page does not fit into the
+ * rest of a small zone, and is taken from below the watermark of a large one.
  */
 __rust_helper bool rust_helper_host_has_room(unsigned long pages)
 {
-	struct zone *zone;
+	long swap = min(get_nr_swap_pages(),
+			(long)(global_node_page_state(NR_INACTIVE_ANON) +
+			       global_node_page_state(NR_ACTIVE_ANON)));
 
-	for_each_populated_zone(zone) {
-		if (zone_watermark_ok(zone, 0, low_wmark_pages(zone) + pages,
-				      gfp_zone(GFP_KERNEL), 0))
-			return true;
-	}
-	return false;
+	return si_mem_available() + swap > (long)pages;
 }
 
 /* For a page that is pushed out: no OOM kill, no warning. */
@@ -132,16 +133,12 @@ __rust_helper struct folio *rust_helper_evict_folio_alloc(unsigned int order,
 							  unsigned long *pfn)
 {
 	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
-	struct folio *folio;
 
+	if (!rust_helper_host_has_room(1UL << order))
+		return NULL;
 	if (order)
 		gfp = GFP_TRANSHUGE | __GFP_NORETRY | __GFP_NOWARN;
-	folio = folio_alloc(gfp, order);
-	if (folio && !rust_helper_host_has_room(0)) {
-		folio_put(folio);
-		return NULL;
-	}
-	return home_folio_prepare(folio, pfn);
+	return home_folio_prepare(folio_alloc(gfp, order), pfn);
 }
 
 /* For pages that are pushed out together.  Returns how many there are in @folios. */
@@ -149,17 +146,10 @@ __rust_helper unsigned long
 rust_helper_evict_folios_alloc(unsigned long nr, struct folio **folios,
 			       unsigned long *pfns)
 {
-	gfp_t gfp = GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
-	unsigned long i;
-
-	nr = home_folios_bulk(gfp, nr, folios);
-	if (nr && !rust_helper_host_has_room(0)) {
-		free_pages_bulk((struct page **)folios, nr);
+	if (!rust_helper_host_has_room(nr))
 		return 0;
-	}
-	for (i = 0; i < nr; i++)
-		home_folio_prepare(folios[i], &pfns[i]);
-	return nr;
+	return home_folios_bulk(GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL |
+				__GFP_NOWARN, nr, folios, pfns);
 }
 
 /*
