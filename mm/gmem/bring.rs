@@ -21,12 +21,12 @@ use crate::{
     move_in,
     policy::unit::SLOT_PAGES,
     range::PageRange,
+    room::Room,
     space::Watch, //
 };
 use kernel::{
     mm::{
         device::{
-            folio::host_has_room,
             hmm,
             vma as vma_info, //
         },
@@ -62,6 +62,8 @@ pub(crate) enum Brought {
         range: PageRange,
         /// As [`Wanted::moves`].
         moves: usize,
+        /// To be kept until they are mapped, which fills those on the host that are nowhere yet.
+        room: Option<Room>,
     },
     /// These pages are to be mapped where they are.
     Stay(PageRange),
@@ -69,6 +71,17 @@ pub(crate) enum Brought {
     Collision,
     /// Try once more to move them.
     Again,
+}
+
+impl Brought {
+    /// Pages that need no room on the host.
+    fn map(range: PageRange, moves: usize) -> Self {
+        Self::Map {
+            range,
+            moves,
+            room: None,
+        }
+    }
 }
 
 impl Part<'_> {
@@ -94,7 +107,7 @@ impl Part<'_> {
             return Ok(Brought::Collision);
         }
         if moves >= MAX_MOVES || all_local(memory, piece, range, pfns) {
-            return Ok(Brought::Map { range, moves });
+            return Ok(Brought::map(range, moves));
         }
         if self.request.purpose.is_demand() && wanted.pool.is_none() {
             if let Some(until) = thrash.stays(range) {
@@ -105,14 +118,15 @@ impl Part<'_> {
             }
         }
         let mut moved = self.move_in(wanted, range, batch);
+        let mut room = None;
+        let mut short = false;
         // Reading what did not come would make pages of the host of it, which may have none left.
-        let short = moved.is_ok()
-            && batch.short
-            && self.request.purpose.is_demand()
-            && !host_has_room(range.count() as usize)
-            && !self.is_filled(wanted, piece, batch)?;
-        if short {
-            moved = Err(ENOSPC);
+        if moved.is_ok() && batch.short && self.request.purpose.is_demand() {
+            room = Room::take(range.count() as usize).ok();
+            short = room.is_none() && !self.is_filled(wanted, piece, batch)?;
+            if short {
+                moved = Err(ENOSPC);
+            }
         }
         // No room for a block: the page that is needed now may find some, or be one that came.
         if self.request.purpose.is_demand() && is_tight(&moved) {
@@ -123,7 +137,7 @@ impl Part<'_> {
                     self.move_in(wanted, one, batch)
                 };
                 if moved.is_ok() {
-                    return Ok(Brought::Map { range: one, moves });
+                    return Ok(Brought::map(one, moves));
                 }
             }
         }
@@ -134,7 +148,7 @@ impl Part<'_> {
                 } else if pages > 0 && self.request.purpose.is_demand() {
                     thrash.moved(range, memory.parts().id as u8);
                 }
-                Ok(Brought::Map { range, moves })
+                Ok(Brought::Map { range, moves, room })
             }
             Err(e) => self.instead(wanted, e, batch),
         }
@@ -146,7 +160,7 @@ impl Part<'_> {
         if e == EAGAIN {
             // A program has to supply what is missing, which it will not do for a device.
             if wanted.vma.flags() & vma_info::VM_UFFD_MISSING != 0 {
-                return Ok(Brought::Map { range, moves });
+                return Ok(Brought::map(range, moves));
             }
             // Perhaps somebody else filled the hole.
             if moves + 1 < MAX_MOVES {
@@ -155,19 +169,22 @@ impl Part<'_> {
             if !self.is_filled(wanted, wanted.piece, batch)? {
                 return Err(ENOMEM);
             }
-            return Ok(Brought::Map { range, moves });
+            return Ok(Brought::map(range, moves));
         }
         if !self.request.purpose.is_demand() || e == EIO {
             return Err(e);
         }
         // Where there is no room, a device that waits is served remotely. What is nowhere yet is
         // not brought to a host that has no memory: that would end with an OOM kill.
-        if !self.is_filled(wanted, wanted.piece, batch)? && !host_has_room(range.count() as usize) {
-            return Err(ENOMEM);
-        }
+        let room = if self.is_filled(wanted, wanted.piece, batch)? {
+            None
+        } else {
+            Some(Room::take(range.count() as usize)?)
+        };
         Ok(Brought::Map {
             range,
             moves: MAX_MOVES,
+            room,
         })
     }
 

@@ -22,6 +22,7 @@ use crate::{
     mmu::Mmu,
     node::Speed,
     range::PageRange,
+    room,
     space::{
         Space,
         SPACES, //
@@ -63,6 +64,7 @@ pub(crate) unsafe extern "C" fn gmem_init() -> c_int {
         DEVICES.init();
         SPACES.init();
         attributes_tree::ADVICE.init();
+        room::FILLING.init();
         debugfs::ROOT.init();
     }
     debugfs::init();

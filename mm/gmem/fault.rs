@@ -305,7 +305,11 @@ impl Part<'_> {
             moves,
         };
         match self.bring(&wanted, batch)? {
-            Brought::Map { range, moves } => {
+            Brought::Map {
+                range,
+                moves,
+                room: _room,
+            } => {
                 self.map(piece, range, watch, &mmap, movable, &mut none, moves, batch)
             }
             Brought::Stay(range) => {

@@ -15,7 +15,7 @@
 //! - [`fault`], [`bring`], [`move_in`], [`enter`]: a device needs a page; [`ahead`]: it will;
 //!   [`home`]: the CPU does; [`thrash`]: both do; [`migrate`], [`counts`]: what these share,
 //! - [`evict`], [`units`], [`hunt`], [`age`], [`worker`], [`shelter`]: a device is full; `hold.c`:
-//!   what keeps the places of pages that leave,
+//!   what keeps the places of pages that leave; [`room`]: what does not get in,
 //! - [`invalidate`]: the CPU page table changes,
 //! - [`attributes_tree`]: what programs advised about their memory; [`pin`]: room kept for it,
 //! - [`attributes`], [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host
@@ -25,8 +25,8 @@
 //! # Locks
 //!
 //! ```text
-//! sleeping side:  mmap_lock -> block lock (2 MiB, hashed) -> eviction lock -> folio lock
-//!                   -> device memory lock
+//! sleeping side:  mmap_lock -> block lock (2 MiB, hashed) -> eviction lock or room lock
+//!                   -> folio lock -> device memory lock
 //! notifier side:  mmap_lock, VMA lock, block lock, i_mmap, anon_vma, fs_reclaim, folio lock
 //!                   -> map lock -> xa_lock of the directory
 //! ```
@@ -35,6 +35,7 @@
 //!   migrated, and no device memory is taken.
 //! - The eviction lock of a memory is held while something leaves it; that of another memory is
 //!   never taken under it.
+//! - The room lock is held while pages of the host are filled for a device that is full.
 //! - `migrate_to_ram` comes with the folio locked and takes no block lock. Eviction only tries
 //!   folio locks. Two devices that fault in one block meet at the block lock.
 //! - Under a folio or page-table lock, and with interrupts off, device pages are given back with
@@ -95,6 +96,7 @@ mod pin;
 mod policy;
 mod prefetch;
 mod range;
+mod room;
 mod shelter;
 mod space;
 mod standalone;
