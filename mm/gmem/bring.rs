@@ -22,7 +22,8 @@ use crate::{
     policy::unit::SLOT_PAGES,
     range::PageRange,
     room::Room,
-    space::Watch, //
+    space::Watch,
+    thrash::Turn, //
 };
 use kernel::{
     mm::{
@@ -117,6 +118,7 @@ impl Part<'_> {
                 return Ok(Brought::Stay(stays));
             }
         }
+        let turn = Turn::begin(memory.parts().id as u8);
         let mut moved = self.move_in(wanted, range, batch);
         let mut room = None;
         let mut short = false;
@@ -146,7 +148,7 @@ impl Part<'_> {
                 if self.request.purpose == Purpose::Ahead {
                     memory.parts().stats.ahead.add(pages << PAGE_SHIFT);
                 } else if pages > 0 && self.request.purpose.is_demand() {
-                    thrash.moved(range, memory.parts().id as u8);
+                    thrash.moved(range, &turn);
                 }
                 Ok(Brought::Map { range, moves, room })
             }

@@ -20,7 +20,10 @@ use crate::{
     },
     space::Space,
     sys,
-    thrash, //
+    thrash::{
+        self,
+        Turn, //
+    }, //
 };
 use kernel::{
     mm::{
@@ -230,6 +233,7 @@ impl<'a> Convoy<'a> {
 /// Brings a page home that the CPU touched, and what surrounds it.
 pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
     sys::count(sys::Event::CpuFault, 1);
+    let turn = Turn::begin(thrash::HOST);
     let vma = fault.vma();
     let order = if fault.order() >= BLOCK_ORDER {
         BLOCK_ORDER
@@ -246,7 +250,7 @@ pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
         return FaultResult::NoMemory;
     };
     for _ in 0..COPY_ATTEMPTS {
-        match cpu_fault_once(fault, range, page, &mut scratch) {
+        match cpu_fault_once(fault, range, page, &turn, &mut scratch) {
             Some(result) => return result,
             None => continue,
         }
@@ -260,6 +264,7 @@ fn cpu_fault_once(
     fault: &Fault<'_>,
     range: PageRange,
     page: u64,
+    turn: &Turn,
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Option<FaultResult> {
     let vma = fault.vma();
@@ -293,7 +298,7 @@ fn cpu_fault_once(
     }
     if outcome.moved > 0 {
         if let Some(space) = Space::find(vma.mm()) {
-            space.thrash.moved(range, thrash::HOST);
+            space.thrash.moved(range, turn);
         }
     }
     Some(FaultResult::Done)

@@ -28,6 +28,7 @@ use kernel::{
     },
     time::{
         msecs_to_jiffies,
+        Delta,
         Instant,
         Monotonic, //
     },
@@ -45,6 +46,22 @@ pub(crate) const HOST: Side = 0;
 
 /// Blocks that are held at home at a time, at most; more are held, but not let go.
 const MAX_HELD: usize = 64;
+
+/// A turn of a side: from when it asked for pages.
+pub(crate) struct Turn {
+    side: Side,
+    asked: Instant<Monotonic>,
+}
+
+impl Turn {
+    /// The side asks now.
+    pub(crate) fn begin(side: Side) -> Self {
+        Self {
+            side,
+            asked: Instant::now(),
+        }
+    }
+}
 
 /// A range that devices reach remotely, until when.
 struct Held {
@@ -89,6 +106,10 @@ fn keys(range: PageRange) -> impl Iterator<Item = Key> {
     (first..range.end().div_ceil(step)).map(move |i| Key::new(step, i * step))
 }
 
+fn us(time: Delta) -> u64 {
+    time.as_nanos() as u64 / 1000
+}
+
 impl Thrash {
     /// Nothing moved yet.
     ///
@@ -108,15 +129,16 @@ impl Thrash {
 
     fn now_us(&self) -> u64 {
         // The clock of the policy begins at 1: 0 is never.
-        (self.start.elapsed().as_nanos() as u64 / 1000).wrapping_add(1)
+        us(self.start.elapsed()).wrapping_add(1)
     }
 
-    /// Notes that pages of `range` moved to a side that asked for them.
-    pub(crate) fn moved(&self, range: PageRange, side: Side) {
+    /// Notes that pages of `range` moved to the side whose turn it was.
+    pub(crate) fn moved(&self, range: PageRange, turn: &Turn) {
         let now = self.now_us();
+        let asked = now.saturating_sub(us(turn.asked.elapsed()));
         let mut state = self.state.lock();
         for key in keys(range) {
-            state.bounces.moved(key, side, now);
+            state.bounces.moved(key, turn.side, asked, now);
         }
     }
 

@@ -12,7 +12,8 @@
 use super::Key;
 use core::ops::DerefMut;
 
-/// Moves that follow each other within this time are a bounce.
+/// A block that is asked for within this time after it moved away bounces. How long moves take does
+/// not count: on a slow machine, too, blocks bounce.
 pub(crate) const CLOSE_US: u64 = 20_000;
 /// So many bounces in a row are too many.
 pub(crate) const BOUNCES: u8 = 4;
@@ -53,9 +54,9 @@ impl<T: DerefMut<Target = [Bounce]>> Bounces<T> {
         self.0.get_mut(at)
     }
 
-    /// Notes that a block moved to `side` because that side asked for it: a fault of the device
-    /// or of the CPU. What eviction or a program moves is not noted.
-    pub(crate) fn moved(&mut self, key: Key, side: Side, now_us: u64) {
+    /// Notes that a block moved to `side` because that side asked for it at `asked_us`: a fault of
+    /// the device or of the CPU. What eviction or a program moves is not noted.
+    pub(crate) fn moved(&mut self, key: Key, side: Side, asked_us: u64, now_us: u64) {
         let Some(entry) = self.entry(key) else {
             return;
         };
@@ -69,7 +70,7 @@ impl<T: DerefMut<Target = [Bounce]>> Bounces<T> {
             };
             return;
         }
-        let since = now_us.saturating_sub(entry.moved_us.max(entry.until_us));
+        let since = asked_us.saturating_sub(entry.moved_us.max(entry.until_us));
         if since >= quiet_us(entry.doublings) {
             entry.doublings = 0;
         }

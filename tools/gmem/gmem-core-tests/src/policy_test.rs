@@ -109,7 +109,7 @@ fn a_block_that_bounces_stays_longer_each_time() {
     for round in 0..8 {
         let mut moves = 0;
         let until = loop {
-            table.moved(key, u8::from(moves % 2 == 0), now);
+            table.moved(key, u8::from(moves % 2 == 0), now, now);
             moves += 1;
             now += 100;
             if let Some(until) = table.stays_until(key, now) {
@@ -131,7 +131,7 @@ fn a_block_that_bounces_stays_longer_each_time() {
     // After a long quiet time it begins anew.
     now += 100 * last;
     for i in 0..=BOUNCES {
-        table.moved(key, i % 2, now);
+        table.moved(key, i % 2, now, now);
     }
     assert!(table
         .stays_until(key, now)
@@ -142,15 +142,35 @@ fn a_block_that_bounces_stays_longer_each_time() {
 fn moves_that_are_rare_or_one_way_do_not_count() {
     let (mut table, key) = (bounces(), Key::new(1, 0x1000));
     for i in 0..100 {
-        table.moved(key, (i % 2) as u8, 1 + i * CLOSE_US);
+        table.moved(key, (i % 2) as u8, 1 + i * CLOSE_US, 1 + i * CLOSE_US);
         assert_eq!(table.stays_until(key, 1 + i * CLOSE_US), None);
     }
     let now = 1 << 40;
     for i in 0..100 {
-        table.moved(key, 1, now + i);
+        table.moved(key, 1, now + i, now + i);
         assert_eq!(table.stays_until(key, now + i), None);
     }
     assert_eq!(table.stays_until(Key::new(2, 0x9000), now), None);
+}
+
+#[test]
+fn how_long_a_move_takes_does_not_count() {
+    let (mut table, key) = (bounces(), Key::new(1, 0x1000));
+    let mut now = 1_000_000;
+    for i in 0..=BOUNCES {
+        assert_eq!(table.stays_until(key, now), None);
+        let asked = now + 100;
+        now = asked + 3 * CLOSE_US;
+        table.moved(key, i % 2, asked, now);
+    }
+    assert!(table.stays_until(key, now).is_some());
+    // But the time between does.
+    let (mut table, mut now) = (bounces(), 1_000_000);
+    for i in 0..100 {
+        table.moved(key, i % 2, now + CLOSE_US, now + CLOSE_US + 100);
+        now += CLOSE_US + 100;
+        assert_eq!(table.stays_until(key, now), None);
+    }
 }
 
 fn node() -> impl Strategy<Value = Option<Node>> {
