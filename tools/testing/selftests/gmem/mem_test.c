@@ -46,9 +46,9 @@ FIXTURE(mem)
 
 FIXTURE_SETUP(mem)
 {
-	int mib = 1024;
+	int mib = scaled(1024, 256);
 
-	if (test_small() ||
+	if (!test_small() &&
 	    file_find("/proc/meminfo", "MemTotal") < 3 * 1024 * 1024)
 		SKIP(return, "needs 3 GiB");
 	if (slab_bytes() < 0)
@@ -64,6 +64,9 @@ FIXTURE_TEARDOWN(mem)
 	close(self->fd);
 }
 
+/* What is divided by this is the part of @bytes for each GiB. */
+#define GiB_PER(bytes)	(1024 * MiB / (bytes))
+
 /* What else in the machine takes or frees a node while a case runs. */
 #define SLACK	(64 * KiB)
 
@@ -76,8 +79,9 @@ TEST_F_TIMEOUT(mem, blocks, 120)
 	before = slab_bytes();
 	ASSERT_EQ(0, to_device(self->fd, self->buf, self->len));
 	ASSERT_TRUE(on_device(self->buf, self->len));
-	TH_LOG("%lld bytes for 512 MiB in blocks", slab_bytes() - before);
-	EXPECT_GE(before + 32 * KiB + SLACK, slab_bytes());
+	TH_LOG("%lld bytes for %zu MiB in blocks", slab_bytes() - before,
+	       self->len / MiB);
+	EXPECT_GE(before + self->len / GiB_PER(64 * KiB) + SLACK, slab_bytes());
 }
 
 TEST_F_TIMEOUT(mem, small_pages, 120)
@@ -89,14 +93,15 @@ TEST_F_TIMEOUT(mem, small_pages, 120)
 	before = slab_bytes();
 	ASSERT_EQ(0, to_device(self->fd, self->buf, self->len));
 	ASSERT_TRUE(on_device(self->buf, self->len));
-	TH_LOG("%lld bytes for 512 MiB in pages", slab_bytes() - before);
-	EXPECT_GE(before + 2 * MiB + SLACK, slab_bytes());
+	TH_LOG("%lld bytes for %zu MiB in pages", slab_bytes() - before,
+	       self->len / MiB);
+	EXPECT_GE(before + self->len / GiB_PER(4 * MiB) + SLACK, slab_bytes());
 }
 
 /* The worst case: no page is like its neighbour, so nothing can be merged. */
 TEST_F_TIMEOUT(mem, every_second_page, 120)
 {
-	size_t len = 128 * MiB, page = page_size(), i;
+	size_t len = self->len / 4, page = page_size(), i;
 	long long before;
 
 	ASSERT_EQ(0, madvise(self->buf, self->len, MADV_NOHUGEPAGE));
@@ -105,10 +110,11 @@ TEST_F_TIMEOUT(mem, every_second_page, 120)
 	for (i = 0; i < len; i += 2 * page)
 		ASSERT_EQ(0, to_device(self->fd, self->buf + i, page));
 	ASSERT_EQ(len / page / 2, pages_on_device(self->buf, len));
-	TH_LOG("%lld bytes for 128 MiB of single pages", slab_bytes() - before);
-	EXPECT_GE(before + 512 * KiB + SLACK, slab_bytes());
+	TH_LOG("%lld bytes for %zu MiB of single pages", slab_bytes() - before,
+	       len / MiB);
+	EXPECT_GE(before + len / GiB_PER(4 * MiB) + SLACK, slab_bytes());
 	/* The control: there is a table, and it is in what is counted. */
-	EXPECT_LT(before + 128 * KiB, slab_bytes());
+	EXPECT_LT(before + len / GiB_PER(MiB), slab_bytes());
 	/* And it goes with the memory, after a grace period. */
 	ASSERT_EQ(0, munmap(self->buf, self->len));
 	ASSERT_TRUE(npu_wait_free(self->fd, npu_info(self->fd).mem_total, 5000));
