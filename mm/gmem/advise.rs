@@ -136,7 +136,6 @@ impl Place {
 fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
     let complete = check(mm, range)?;
     let advice = Advice::get(mm)?;
-    let space = Space::find(mm).filter(|_| change == Change::ReadMostly(false));
     // Unmapping takes attributes away under mmap_lock, so they are given under it.
     let mmap = mm.mmap_read_lock();
 
@@ -146,8 +145,10 @@ fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
             return Ok(());
         }
         advice.change(part, change, |_, _, _| {})?;
-        if let Some(space) = &space {
-            copies::drop_range(space, part);
+        if change == Change::ReadMostly(false) {
+            if let Some(space) = Space::find(mm) {
+                copies::drop_range(&space, part);
+            }
         }
         Ok(())
     })?;

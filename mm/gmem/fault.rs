@@ -254,6 +254,8 @@ impl Part<'_> {
             rest.end_byte() as usize,
         )
         .ok_or(hole)?;
+        // Who advises something else meanwhile takes it, too, and sees what came of this.
+        let _block = space.lock_block(rest);
         let (advised, attributes) = self.attributes(rest.first());
         // What was advised about one page holds for no other one.
         let vma_pages = crate::home::pages_of(vma).intersect(advised).ok_or(hole)?;
@@ -263,7 +265,6 @@ impl Part<'_> {
             .ok_or(hole)?;
         self.check(vma)?;
         batch.served.around = vma_pages;
-        let _block = space.lock_block(piece);
 
         let lease = copying
             .lease
@@ -309,9 +310,7 @@ impl Part<'_> {
                 range,
                 moves,
                 room: _room,
-            } => {
-                self.map(piece, range, watch, &mmap, movable, &mut none, moves, batch)
-            }
+            } => self.map(piece, range, watch, &mmap, movable, &mut none, moves, batch),
             Brought::Stay(range) => {
                 self.map(piece, range, watch, &mmap, None, &mut none, moves, batch)
             }

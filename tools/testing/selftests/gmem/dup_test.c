@@ -288,6 +288,32 @@ TEST_F(anon, not_read_mostly_any_more)
 	EXPECT_EQ(0, copied(1));
 }
 
+/* The hint goes while the NPU reads: no fault that began with it leaves a copy. */
+TEST_F_TIMEOUT(anon, not_read_mostly_while_read, 60)
+{
+	struct npu_wait done;
+	uint64_t job;
+	int i, err;
+
+	for (i = 0; i < scaled(100, 20); i++) {
+		struct npu_cmd read = cmd_read(self->buf, LEN);
+
+		ASSERT_EQ(0, hmadvise(-1, self->buf, LEN, MADV_NO_READ_MOSTLY));
+		ASSERT_EQ(0, to_home(self->buf, LEN));
+		ASSERT_EQ(0, hmadvise(-1, self->buf, LEN, MADV_READ_MOSTLY));
+		ASSERT_EQ(0, npu_submit(self->npus.fd[0], &read, 1, -1, &job));
+		do {
+			err = npu_wait(self->npus.fd[0], job, 0, &done);
+		} while (err && !copied(0));
+		ASSERT_EQ(0, hmadvise(-1, self->buf, LEN, MADV_NO_READ_MOSTLY));
+		EXPECT_EQ(0, copied(0));
+		if (err)
+			err = npu_wait(self->npus.fd[0], job, ENOUGH, &done);
+		ASSERT_EQ(0, err);
+		EXPECT_EQ(0, copied(0));
+	}
+}
+
 /* More copies than the NPU has room for: they make room, nothing is written back. */
 TEST_F_TIMEOUT(anon, under_pressure, 240)
 {
