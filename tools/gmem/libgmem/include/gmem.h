@@ -344,6 +344,27 @@ int gmem_prefetch(const void *addr, size_t size, int node);
 int gmem_free_eager(void *addr, size_t size);
 
 /*
+ All of a file, to read, for the CPU and all devices; NULL with errno when it cannot be had.
+
+ It is read mostly: devices that read it keep copies.  Its size is stored in `size`.  An empty
+ file has an address, too.
+
+ # Safety
+
+ `size` is valid to write; nobody writes to the file or truncates it while it is mapped.
+ */
+const void *gmem_map_file(int fd, size_t *size);
+
+/*
+ Unmaps what gmem_map_file() returned; NULL does nothing.
+
+ # Safety
+
+ Address and size are those of gmem_map_file(), and no job works on the file.
+ */
+void gmem_unmap_file(const void *map, size_t size);
+
+/*
  What an error of this library (negative or positive errno) means and what to do
  about it.  Never NULL; the text is static.
  */

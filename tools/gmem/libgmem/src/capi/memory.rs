@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 
 use std::ffi::{c_char, c_int, c_void, CStr};
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::os::fd::FromRawFd;
+use std::ptr::NonNull;
 
-use super::code;
+use super::{code, positive};
 use crate::node::{discard_raw, prefetch_raw};
 use crate::sys::mem::{HUGE_SIZE, PAGE_SIZE};
-use crate::{Gmem, Node};
+use crate::{FileMap, Gmem, Node};
 
 /// 1 if this kernel has GMEM and it is switched on, else 0.
 ///
@@ -61,6 +65,52 @@ pub extern "C" fn gmem_prefetch(addr: *const c_void, size: usize, node: c_int) -
 pub unsafe extern "C" fn gmem_free_eager(addr: *mut c_void, size: usize) -> c_int {
     // SAFETY: The caller's promise.
     code(unsafe { discard_raw(addr as usize, size) })
+}
+
+/// All of a file, to read, for the CPU and all devices; NULL with errno when it cannot be had.
+///
+/// It is read mostly: devices that read it keep copies.  Its size is stored in `size`.  An empty
+/// file has an address, too.
+///
+/// # Safety
+///
+/// `size` is valid to write; nobody writes to the file or truncates it while it is mapped.
+#[no_mangle]
+pub unsafe extern "C" fn gmem_map_file(fd: c_int, size: *mut usize) -> *const c_void {
+    let map = if fd < 0 {
+        Err(libc::EBADF)
+    } else {
+        // SAFETY: The file is only borrowed: it is not closed here.
+        let file = unsafe { ManuallyDrop::new(File::from_raw_fd(fd)) };
+        // SAFETY: The caller's promise.
+        unsafe { FileMap::new(&file) }.map_err(|error| positive(&error))
+    };
+    match map {
+        Ok(map) => {
+            let (base, len) = map.into_raw();
+            // SAFETY: The caller's promise.
+            unsafe { *size = len };
+            base.cast()
+        }
+        Err(errno) => {
+            // SAFETY: The C library returns a valid pointer to this thread's errno.
+            unsafe { *libc::__errno_location() = errno };
+            std::ptr::null()
+        }
+    }
+}
+
+/// Unmaps what gmem_map_file() returned; NULL does nothing.
+///
+/// # Safety
+///
+/// Address and size are those of gmem_map_file(), and no job works on the file.
+#[no_mangle]
+pub unsafe extern "C" fn gmem_unmap_file(map: *const c_void, size: usize) {
+    if let Some(base) = NonNull::new(map.cast_mut().cast()) {
+        // SAFETY: The caller's promise.
+        drop(unsafe { FileMap::from_raw(base, size) });
+    }
 }
 
 /// What an error of this library (negative or positive errno) means and what to do

@@ -73,6 +73,18 @@ pub fn map(len: usize, prot: libc::c_int, flags: libc::c_int) -> Result<*mut u8,
     }
 }
 
+/// Maps `len` bytes of a file to read, shared with the devices.
+pub fn map_file(fd: libc::c_int, len: usize) -> Result<*mut u8, Errno> {
+    let flags = libc::MAP_SHARED | MAP_PEER_SHARED;
+    // SAFETY: A mapping at an address of the kernel's choice touches nothing.
+    let addr = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, flags, fd, 0) };
+    if addr == libc::MAP_FAILED {
+        Err(super::errno())
+    } else {
+        Ok(addr.cast())
+    }
+}
+
 /// As [`map()`], aligned to `align` (a power of two, at least a page).
 pub fn map_aligned(
     len: usize,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0 */
 /* The C interface on a machine that may have neither GMEM nor a device. */
+#define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <gmem.h>
 #include <stdio.h>
@@ -18,7 +19,10 @@ int main(void)
 	const size_t size = 3 << 20;
 	unsigned char *bytes = gmem_alloc(size);
 	struct gmem_npu_info info;
+	const char *map;
 	uint64_t job;
+	size_t len;
+	FILE *file;
 	int npu;
 
 	CHECK(bytes && (uintptr_t)bytes % (2 << 20) == 0);
@@ -33,6 +37,15 @@ int main(void)
 	CHECK(bytes[0] == 0 && bytes[size - 1] == 0);
 	gmem_free(bytes);
 	gmem_free(NULL);
+
+	file = tmpfile();
+	CHECK(file && fwrite("weights", 1, 7, file) == 7 && fflush(file) == 0);
+	map = gmem_map_file(fileno(file), &len);
+	CHECK(map && len == 7 && memcmp(map, "weights", 7) == 0);
+	gmem_unmap_file(map, len);
+	gmem_unmap_file(NULL, 0);
+	fclose(file);
+	CHECK(gmem_map_file(-1, &len) == NULL && errno == EBADF);
 
 	CHECK(gmem_available() == 0 || gmem_available() == 1);
 	CHECK(strstr(gmem_strerror(-ENOSYS), "CONFIG_GMEM"));
