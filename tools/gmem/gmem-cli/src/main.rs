@@ -30,7 +30,7 @@ enum Command {
     Info(info::Args),
     /// Let the CPU and two NPUs work on the same memory and check every result.
     Demo(demo::Args),
-    /// Measure moving memory, or working on more than a device holds.
+    /// Measure moving memory, work on more than a device holds, or files.
     Bench(bench::Args),
     /// Run a program with its heap in memory shared with the devices.
     Run(run::Args),

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
-//! `gmem bench`: moving memory, against the kernel's HMM test device; and more memory
-//! than a device has.
+//! `gmem bench`: moving memory, against the kernel's HMM test device; more memory
+//! than a device has; and files.
 
 mod measure;
 mod oversub;
 mod row;
 mod side;
+mod weights;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ pub struct Args {
 enum What {
     /// Work on 0.5 to 4 times as much memory as the device has.
     Oversub(oversub::Args),
+    /// Read a file again and again: mapped, against read into memory.
+    Weights(weights::Args),
 }
 
 const SIZES: [usize; 4] = [64 << 10, 2 << 20, 16 << 20, 256 << 20];
@@ -84,8 +87,10 @@ fn cases() -> Vec<Case> {
 /// Measures and prints.
 pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
     gmem::probe()?;
-    if let Some(What::Oversub(args)) = &args.what {
-        return oversub::main(args);
+    match &args.what {
+        Some(What::Oversub(args)) => return oversub::main(args),
+        Some(What::Weights(args)) => return weights::main(args),
+        None => {}
     }
     let room = Npu::open(0)?.info()?.mem_total as usize;
     let largest = SIZES[SIZES.len() - 1];
