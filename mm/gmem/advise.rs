@@ -144,13 +144,14 @@ fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
         if vma.flags() & vma_info::VM_PEER_SHARED == 0 {
             return Ok(());
         }
-        advice.change(part, change, |_, _, _| {})?;
+        let changed = advice.change(part, change, |_, _, _| {});
+        // Also if it holds for the head of the part only.
         if change == Change::ReadMostly(false) {
             if let Some(space) = Space::find(mm) {
                 copies::drop_range(&space, part);
             }
         }
-        Ok(())
+        changed
     })?;
     whole(complete)
 }

@@ -28,7 +28,10 @@ use crate::{
 use kernel::{
     mm::{
         device::{
-            hmm,
+            hmm::{
+                self,
+                PagePfn, //
+            },
             vma as vma_info, //
         },
         virt::VmaRef,
@@ -63,8 +66,6 @@ pub(crate) enum Brought {
         range: PageRange,
         /// As [`Wanted::moves`].
         moves: usize,
-        /// To be kept until they are mapped, which fills those on the host that are nowhere yet.
-        room: Option<Room>,
     },
     /// These pages are to be mapped where they are.
     Stay(PageRange),
@@ -72,17 +73,6 @@ pub(crate) enum Brought {
     Collision,
     /// Try once more to move them.
     Again,
-}
-
-impl Brought {
-    /// Pages that need no room on the host.
-    fn map(range: PageRange, moves: usize) -> Self {
-        Self::Map {
-            range,
-            moves,
-            room: None,
-        }
-    }
 }
 
 impl Part<'_> {
@@ -108,7 +98,7 @@ impl Part<'_> {
             return Ok(Brought::Collision);
         }
         if moves >= MAX_MOVES || all_local(memory, piece, range, pfns) {
-            return Ok(Brought::map(range, moves));
+            return Ok(Brought::Map { range, moves });
         }
         if self.request.purpose.is_demand() && wanted.pool.is_none() {
             if let Some(until) = thrash.stays(range) {
@@ -120,15 +110,14 @@ impl Part<'_> {
         }
         let turn = Turn::begin(memory.parts().id as u8);
         let mut moved = self.move_in(wanted, range, batch);
-        let mut room = None;
-        let mut short = false;
-        // Reading what did not come would make pages of the host of it, which may have none left.
-        if moved.is_ok() && batch.short && self.request.purpose.is_demand() {
-            room = Room::take(range.count() as usize).ok();
-            short = room.is_none() && !self.is_filled(wanted, piece, batch)?;
-            if short {
-                moved = Err(ENOSPC);
-            }
+        // Mapping what did not come would make pages of the host of it, which may have none left.
+        let short = moved.is_ok()
+            && batch.short
+            && self.request.purpose.is_demand()
+            && !self.is_filled(wanted, piece, batch)?
+            && self.fill(wanted, batch).is_err();
+        if short {
+            moved = Err(ENOSPC);
         }
         // No room for a block: the page that is needed now may find some, or be one that came.
         if self.request.purpose.is_demand() && is_tight(&moved) {
@@ -139,7 +128,7 @@ impl Part<'_> {
                     self.move_in(wanted, one, batch)
                 };
                 if moved.is_ok() {
-                    return Ok(Brought::map(one, moves));
+                    return Ok(Brought::Map { range: one, moves });
                 }
             }
         }
@@ -150,7 +139,7 @@ impl Part<'_> {
                 } else if pages > 0 && self.request.purpose.is_demand() {
                     thrash.moved(range, &turn);
                 }
-                Ok(Brought::Map { range, moves, room })
+                Ok(Brought::Map { range, moves })
             }
             Err(e) => self.instead(wanted, e, batch),
         }
@@ -162,7 +151,7 @@ impl Part<'_> {
         if e == EAGAIN {
             // A program has to supply what is missing, which it will not do for a device.
             if wanted.vma.flags() & vma_info::VM_UFFD_MISSING != 0 {
-                return Ok(Brought::map(range, moves));
+                return Ok(Brought::Map { range, moves });
             }
             // Perhaps somebody else filled the hole.
             if moves + 1 < MAX_MOVES {
@@ -171,22 +160,19 @@ impl Part<'_> {
             if !self.is_filled(wanted, wanted.piece, batch)? {
                 return Err(ENOMEM);
             }
-            return Ok(Brought::map(range, moves));
+            return Ok(Brought::Map { range, moves });
         }
         if !self.request.purpose.is_demand() || e == EIO {
             return Err(e);
         }
         // Where there is no room, a device that waits is served remotely. What is nowhere yet is
         // not brought to a host that has no memory: that would end with an OOM kill.
-        let room = if self.is_filled(wanted, wanted.piece, batch)? {
-            None
-        } else {
-            Some(Room::take(range.count() as usize)?)
-        };
+        if !self.is_filled(wanted, wanted.piece, batch)? {
+            self.fill(wanted, batch)?;
+        }
         Ok(Brought::Map {
             range,
             moves: MAX_MOVES,
-            room,
         })
     }
 
@@ -202,6 +188,28 @@ impl Part<'_> {
             space: self.context.space.key(),
         };
         move_in::to_device(&job, batch)
+    }
+
+    /// Fills what the device asks for on the host.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` when the host has no room.
+    fn fill(&self, wanted: &Wanted<'_>, batch: &mut Batch) -> Result {
+        let want = if self.request.write {
+            PagePfn::WRITE
+        } else {
+            PagePfn::READ
+        };
+        // A page may become a huge one, which is as large as the range at most.
+        let _room = Room::take(wanted.range.count() as usize)?;
+        let pfns = peek(wanted.piece, batch)?;
+        pfns.fill(want);
+        let seq = wanted.watch.read_begin();
+        let start = wanted.piece.start_byte() as usize;
+        // If that fails the read behind it says why.
+        let _ = hmm::read(wanted.mmap, wanted.watch, seq, start, pfns, Some(owner()));
+        Ok(())
     }
 
     /// Returns whether all `pages` of what is wanted are in some memory.

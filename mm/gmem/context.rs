@@ -27,7 +27,7 @@ use kernel::{
 /// The largest number of contexts of one address space: bits in a directory entry.
 pub(crate) const MAX_CONTEXTS: usize = 16;
 
-/// So much scratch memory is kept for faults to come.
+/// The scratch memory of so many faults is kept for others to come.
 const MAX_SPARES: usize = 4;
 
 /// Whether faults may begin, and how many run.

@@ -207,12 +207,10 @@ pub(crate) fn drop_pages(memory: &Memory, pages: Range<usize>) -> usize {
 /// Drops the copies of pages that are not read mostly any more: also those of faults that began
 /// when they were, which hold the lock of their block meanwhile.
 pub(crate) fn drop_range(space: &Space, range: PageRange) {
-    for block in range.blocks() {
-        let _block = space.lock_block(block);
-        let mut map = space.lock_map();
-        if map.copies().windows(block).is_some() {
-            map.invalidate(&space.directory, block, false);
-        }
+    space.wait_for_faults(range);
+    let mut map = space.lock_map();
+    if map.copies().windows(range).is_some() {
+        map.invalidate(&space.directory, range, false);
     }
 }
 

@@ -306,11 +306,9 @@ impl Part<'_> {
             moves,
         };
         match self.bring(&wanted, batch)? {
-            Brought::Map {
-                range,
-                moves,
-                room: _room,
-            } => self.map(piece, range, watch, &mmap, movable, &mut none, moves, batch),
+            Brought::Map { range, moves } => {
+                self.map(piece, range, watch, &mmap, movable, &mut none, moves, batch)
+            }
             Brought::Stay(range) => {
                 self.map(piece, range, watch, &mmap, None, &mut none, moves, batch)
             }

@@ -293,6 +293,14 @@ impl Space {
         self.blocks.get(index).map(|lock| lock.lock())
     }
 
+    /// Waits for the faults that have begun in `range`. The caller holds no block lock.
+    pub(crate) fn wait_for_faults(&self, range: PageRange) {
+        // Blocks that follow each other have locks that do, so that these are all.
+        for block in range.blocks().take(BLOCK_LOCKS) {
+            drop(self.lock_block(block));
+        }
+    }
+
     /// Subscribes to the part of the page table that `range` begins in.
     ///
     /// Takes mmap_lock for writing when that part is used for the first time.

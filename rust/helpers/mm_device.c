@@ -118,14 +118,15 @@ rust_helper_home_folios_alloc(struct vm_area_struct *vma, unsigned long addr,
  * available is what is above the high watermarks of all zones and what is easily
  * reclaimed.  To look at one zone is not enough: a huge page does not fit into the
  * rest of a small zone, and is taken from below the watermark of a large one.
+ * What can be swapped out counts half, since zram takes memory for it.
  */
 __rust_helper bool rust_helper_host_has_room(unsigned long pages)
 {
-	long swap = min(get_nr_swap_pages(),
-			(long)(global_node_page_state(NR_INACTIVE_ANON) +
-			       global_node_page_state(NR_ACTIVE_ANON)));
+	long anon = global_node_page_state(NR_INACTIVE_ANON) +
+		    global_node_page_state(NR_ACTIVE_ANON);
+	long swap = max(get_nr_swap_pages(), 0L);
 
-	return si_mem_available() + swap > (long)pages;
+	return si_mem_available() + min(swap, anon) / 2 > (long)pages;
 }
 
 /* For a page that is pushed out: no OOM kill, no warning. */
