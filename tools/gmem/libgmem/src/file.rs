@@ -40,39 +40,25 @@ impl FileMap {
     ///
     /// # Errors
     ///
-    /// [`Error::System`] when this is no file that can be mapped, [`Error::Map`] for one that is
-    /// too large, [`Error::Advise`] when the kernel is out of memory.
+    /// [`Error::System`] when this is no regular file, or one that cannot be mapped;
+    /// [`Error::Advise`] when the kernel is out of memory.
     pub unsafe fn new(file: &File) -> Result<Self> {
-        let fail = |call| {
-            move |error: std::io::Error| Error::System {
-                call,
-                errno: error.raw_os_error().unwrap_or(libc::EIO),
-            }
-        };
-        let size = file.metadata().map_err(fail("fstat"))?.len();
-        let Ok(len) = usize::try_from(size) else {
-            return Err(Error::Map {
-                len: usize::MAX,
-                errno: libc::EOVERFLOW,
-            });
-        };
+        let fail = |call| move |errno| Error::System { call, errno };
+        let about = file
+            .metadata()
+            .map_err(|error| fail("fstat")(error.raw_os_error().unwrap_or(libc::EIO)))?;
+        if !about.is_file() {
+            return Err(fail("mmap")(libc::ENODEV));
+        }
+        let len = usize::try_from(about.len()).map_err(|_| fail("mmap")(libc::EOVERFLOW))?;
         if len == 0 {
             return Ok(Self {
                 base: NonNull::<u64>::dangling().cast(),
                 len,
             });
         }
-        let base = mem::map_file(file.as_raw_fd(), len).map_err(|errno| match errno {
-            libc::ENOMEM => Error::Map { len, errno },
-            errno => Error::System {
-                call: "mmap",
-                errno,
-            },
-        })?;
-        let base = NonNull::new(base).ok_or(Error::Map {
-            len,
-            errno: libc::ENOMEM,
-        })?;
+        let base = mem::map_file(file.as_raw_fd(), len).map_err(fail("mmap"))?;
+        let base = NonNull::new(base).ok_or(fail("mmap")(libc::ENOMEM))?;
         let map = Self { base, len };
         crate::advise(&map[..], Hint::ReadMostly)?;
         Ok(map)
@@ -80,9 +66,13 @@ impl FileMap {
 
     /// The file as elements of `T`; bytes that make no whole element are left out.
     pub fn view<T: Pod>(&self) -> &[T] {
-        // SAFETY: A mapping is aligned for every number and `T` has no invalid values; nobody
-        // changes the bytes, as who made the mapping promised.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast(), self.len / size_of::<T>()) }
+        let len = self.len / size_of::<T>();
+        if len == 0 {
+            return &[];
+        }
+        // SAFETY: A mapping is aligned for every `T`, which has no invalid values; nobody changes
+        // the bytes, as who made the mapping promised.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr().cast(), len) }
     }
 
     /// Takes the mapping out: its address, and its length in bytes.

@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicU64;
 ///
 /// # Safety
 ///
-/// The type has no padding, no invalid bit pattern and no interior pointers.
+/// The type has no padding, no invalid bit pattern and no interior pointers; it has a size, and an
+/// alignment of at most 8.
 pub unsafe trait Pod: Copy + 'static {}
 
 macro_rules! pod {

@@ -214,21 +214,31 @@ impl std::fmt::Display for Report {
 /// Measures and prints.
 pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let npu = Npu::open(0)?;
+    let room = npu.info()?.mem_total;
+    let fits = |bytes: u64| {
+        ensure!(
+            bytes > 0,
+            "the file is empty; take one with something in it"
+        );
+        ensure!(
+            bytes <= room / 2,
+            "the NPU has {}, the file {}; take a file of half the memory or less",
+            crate::size::bytes(room),
+            crate::size::bytes(bytes)
+        );
+        Ok(())
+    };
     let mut file = match &args.file {
         Some(path) => {
             File::open(path).with_context(|| format!("cannot open {}", path.display()))?
         }
-        None => new_file(args.size.0)?,
+        None => {
+            fits(args.size.0 as u64)?;
+            new_file(args.size.0)?
+        }
     };
     let bytes = file.metadata()?.len();
-    let room = npu.info()?.mem_total;
-    ensure!(bytes > 0, "the file is empty");
-    ensure!(
-        bytes <= room / 2,
-        "the NPU has {}, the file {}; take a file of half the memory or less",
-        crate::size::bytes(room),
-        crate::size::bytes(bytes)
-    );
+    fits(bytes)?;
     let mut turns = Way::ALL.map(|_| Vec::new());
     for round in 0..args.rounds {
         for (way, turns) in Way::ALL.into_iter().zip(&mut turns) {
