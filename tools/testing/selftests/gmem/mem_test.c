@@ -68,7 +68,7 @@ FIXTURE_TEARDOWN(mem)
 #define GiB_PER(bytes)	(1024 * MiB / (bytes))
 
 /* What else in the machine takes or frees a node while a case runs. */
-#define SLACK	(64 * KiB)
+#define SLACK	(scaled(64, 16) * KiB)
 
 TEST_F_TIMEOUT(mem, blocks, 120)
 {
