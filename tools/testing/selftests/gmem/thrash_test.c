@@ -61,9 +61,12 @@ TEST_F_TIMEOUT(thrash, cpu_and_device, 60)
 	}
 	EXPECT_EQ(2 * self->turns + 1, *self->word);
 	EXPECT_LT(before, bounced());
-	/* Far less than a move for each turn. */
+	/*
+	 * Far less than a move for each turn; not quite so far under a debug
+	 * kernel, which on a busy machine is late for some turns.
+	 */
 	moved = npu_info(self->fd[0]).to_dev - moved;
-	EXPECT_GT(self->turns / 2 * self->len, moved) {
+	EXPECT_GT(scaled(2, 3) * self->turns / 4 * self->len, moved) {
 		TH_LOG("%d turns moved %llu KiB", self->turns,
 		       (unsigned long long)moved >> 10);
 	}
@@ -94,7 +97,8 @@ TEST_F_TIMEOUT(thrash, moves_again, 60)
 	uint64_t end;
 	int i;
 
-	for (i = 0; i < self->turns && bounced() == before; i++) {
+	/* On a busy machine a side is late now and then. */
+	for (i = 0; i < 10 * self->turns && bounced() == before; i++) {
 		++*self->word;
 		ASSERT_EQ(0, npu_run1(self->fd[0], cmd_add((void *)self->word, 1, 1)));
 	}
