@@ -28,7 +28,8 @@ FIXTURE_SETUP(thrash)
 	self->fd[0] = npu_open(0);
 	self->fd[1] = npu_open(1);
 	self->len = variant->len;
-	self->turns = scaled(300, 100);
+	/* Enough for long pauses, though a side may be late on a busy machine. */
+	self->turns = 300;
 	self->buf = buf_alloc(self->len);
 	self->word = (void *)self->buf;
 	buf_fill(self->buf, self->len, 1);
@@ -61,12 +62,9 @@ TEST_F_TIMEOUT(thrash, cpu_and_device, 60)
 	}
 	EXPECT_EQ(2 * self->turns + 1, *self->word);
 	EXPECT_LT(before, bounced());
-	/*
-	 * Far less than a move for each turn; not quite so far under a debug
-	 * kernel, which on a busy machine is late for some turns.
-	 */
+	/* Far less than a move for each turn. */
 	moved = npu_info(self->fd[0]).to_dev - moved;
-	EXPECT_GT(scaled(2, 3) * self->turns / 4 * self->len, moved) {
+	EXPECT_GT(self->turns / 2 * self->len, moved) {
 		TH_LOG("%d turns moved %llu KiB", self->turns,
 		       (unsigned long long)moved >> 10);
 	}
