@@ -8,7 +8,7 @@ mod row;
 mod side;
 mod weights;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{ensure, Context};
@@ -127,13 +127,18 @@ pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let report = Report::new(rows, args.instructions);
     println!("{report}");
     if let Some(path) = &args.json {
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        write_json(path, &report)?;
     }
     if args.assert && !report.passes() {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a report as JSON.
+fn write_json(path: &Path, report: &impl serde::Serialize) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(report)? + "\n";
+    std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn one(case: &Case, side: &mut dyn Side) -> anyhow::Result<Timing> {

@@ -81,8 +81,7 @@ pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let report = Report::new(info.mem_total, copy, cases);
     println!("{report}");
     if let Some(path) = &args.json {
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        super::write_json(path, &report)?;
     }
     if let Some(path) = &args.plot {
         let plot = plot::svg(&report);

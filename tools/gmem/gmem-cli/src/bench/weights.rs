@@ -257,8 +257,7 @@ pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
     };
     println!("{report}");
     if let Some(path) = &args.json {
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        super::write_json(path, &report)?;
     }
     if args.assert && !report.passes() {
         eprintln!(
