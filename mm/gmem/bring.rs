@@ -28,10 +28,7 @@ use crate::{
 use kernel::{
     mm::{
         device::{
-            hmm::{
-                self,
-                PagePfn, //
-            },
+            hmm,
             vma as vma_info, //
         },
         virt::VmaRef,
@@ -196,15 +193,10 @@ impl Part<'_> {
     ///
     /// `ENOMEM` when the host has no room.
     fn fill(&self, wanted: &Wanted<'_>, batch: &mut Batch) -> Result {
-        let want = if self.request.write {
-            PagePfn::WRITE
-        } else {
-            PagePfn::READ
-        };
         // A page may become a huge one, which is as large as the range at most.
         let _room = Room::take(wanted.range.count() as usize)?;
         let pfns = peek(wanted.piece, batch)?;
-        pfns.fill(want);
+        pfns.fill(self.want());
         let seq = wanted.watch.read_begin();
         let start = wanted.piece.start_byte() as usize;
         // If that fails the read behind it says why.

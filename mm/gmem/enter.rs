@@ -45,6 +45,15 @@ use kernel::{
 };
 
 impl Part<'_> {
+    /// Returns how a page that the device asks for is to be faulted in.
+    pub(crate) fn want(&self) -> PagePfn {
+        if self.request.write {
+            PagePfn::WRITE
+        } else {
+            PagePfn::READ
+        }
+    }
+
     /// Reads the page table and enters what it says.
     #[expect(clippy::too_many_arguments)]
     pub(crate) fn map(
@@ -60,17 +69,14 @@ impl Part<'_> {
     ) -> Result<Try> {
         let start = range.start_byte() as usize;
         let piece = piece.intersect(range).ok_or(EFAULT)?;
-        let want = if self.request.write {
-            PagePfn::WRITE
-        } else {
-            PagePfn::READ
-        };
         let pfns = peek(range, batch)?;
         let wanted = slots(piece, range);
         let seq = watch.read_begin();
 
         if self.request.purpose.is_demand() {
-            pfns.get_mut(wanted.clone()).ok_or(EFAULT)?.fill(want);
+            pfns.get_mut(wanted.clone())
+                .ok_or(EFAULT)?
+                .fill(self.want());
         } else if self.request.purpose == Purpose::Prefetch && (movable.is_none() || moves > 0) {
             // What would not move is populated where it is, and read in from swap.
             pfns.get_mut(wanted.clone())
@@ -137,7 +143,6 @@ impl Part<'_> {
         may_come: bool,
     ) -> Result<bool> {
         let write = self.request.write;
-        let want = if write { PagePfn::WRITE } else { PagePfn::READ };
         let mut found = false;
 
         for (i, pfn) in pfns.iter().enumerate() {
@@ -152,7 +157,7 @@ impl Part<'_> {
                 continue;
             }
             found = true;
-            let mut one = [want];
+            let mut one = [self.want()];
             let seq = watch.read_begin();
             match hmm::read(mmap, watch, seq, start + (i << PAGE_SHIFT), &mut one, None) {
                 Ok(()) => {}
