@@ -119,7 +119,7 @@ static int write_blocks(FIXTURE_DATA(evict_fail) *self, unsigned int nth)
 TEST_F_TIMEOUT(evict_fail, each_call_in_turn, 280)
 {
 	/* Many calls are alike: after the first ones some are passed over. */
-	unsigned int nth = 1, most = scaled(16, 2), failed = 0, tries = 0;
+	unsigned int nth = 1, most = scaled(16, 3), failed = 0, tries = 0;
 	uint64_t evicted;
 	int hits, err;
 	size_t at;

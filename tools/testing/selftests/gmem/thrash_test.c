@@ -95,8 +95,7 @@ TEST_F_TIMEOUT(thrash, moves_again, 60)
 	uint64_t end;
 	int i;
 
-	/* On a busy machine a side is late now and then. */
-	for (i = 0; i < 10 * self->turns && bounced() == before; i++) {
+	for (i = 0; i < self->turns && bounced() == before; i++) {
 		++*self->word;
 		ASSERT_EQ(0, npu_run1(self->fd[0], cmd_add((void *)self->word, 1, 1)));
 	}
