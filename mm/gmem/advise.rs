@@ -3,21 +3,21 @@
 //! hmadvise(2).
 
 use crate::{
+    address_space::Space,
     attributes::{
         Change,
         Node, //
     },
     attributes_tree::Advice,
     copies,
-    device::{
-        self,
-        Device, //
-    },
     home,
     pin,
     prefetch,
     range::PageRange,
-    space::Space,
+    registry::{
+        self,
+        Device, //
+    },
     sys, //
 };
 use kernel::{
@@ -229,7 +229,7 @@ fn place(hnid: i32) -> Result<Place> {
     if sys::is_host_node(hnid) {
         return Ok(Place::Host(hnid));
     }
-    let device = device::by_hnid(hnid).ok_or(EINVAL)?;
+    let device = registry::by_hnid(hnid).ok_or(EINVAL)?;
     if !sys::node_allowed(hnid) {
         return Err(EPERM);
     }

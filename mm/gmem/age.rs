@@ -6,13 +6,13 @@
 //! So before a unit leaves, the bits of where it was mapped last are read and cleared.
 
 use crate::{
+    address_space::Space,
     memory::Memory,
     policy::{
         Seen,
         Unit, //
     },
     range::PageRange,
-    space::Space,
     sys,
     units::Spot, //
 };

@@ -8,18 +8,18 @@
 
 use crate::{
     context::Context,
-    fault::{
-        self,
-        Purpose,
-        Request,
-        Served, //
-    },
     policy::ahead::{
         Ahead,
         Window,
         MAX_WINDOW, //
     },
-    range::PageRange, //
+    range::PageRange,
+    serve::{
+        self,
+        Purpose,
+        Request,
+        Served, //
+    }, //
 };
 use kernel::{
     impl_has_work,
@@ -126,7 +126,7 @@ impl Walks {
                 purpose: Purpose::Ahead,
             };
             // Whatever ends it, the device will ask if it wants the rest.
-            if fault::serve(context, request).is_err() {
+            if serve::serve(context, request).is_err() {
                 return;
             }
         }

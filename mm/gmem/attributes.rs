@@ -6,7 +6,7 @@
 //! splits what it meets at its own edges and joins what became equal, so that it touches the pages
 //! it was asked for and no other.
 
-use super::{
+use crate::{
     policy::place::{
         self,
         Place,

@@ -2,7 +2,7 @@
 
 //! How much to bring to a device at once.
 
-use super::range::{
+use crate::range::{
     PageRange,
     BLOCK_ORDER, //
 };

@@ -3,14 +3,10 @@
 //! Bringing what a fault needs to the device, and what to do when that does not work.
 
 use crate::{
+    address_space::Watch,
     enter::{
         all_local,
         peek, //
-    },
-    fault::{
-        Part,
-        Purpose,
-        MAX_MOVES, //
     },
     memory::{
         owner,
@@ -22,7 +18,11 @@ use crate::{
     policy::unit::SLOT_PAGES,
     range::PageRange,
     room::Room,
-    space::Watch,
+    serve::{
+        Part,
+        Purpose,
+        MAX_MOVES, //
+    },
     thrash::Turn, //
 };
 use kernel::{

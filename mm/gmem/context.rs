@@ -3,13 +3,13 @@
 //! Contexts: a device's view of one address space.
 
 use crate::{
+    address_space::Space,
     ahead::Walks,
-    device::Device,
     migrate::Batch,
     mmu::Pmap,
     pin,
     range::PageRange,
-    space::Space, //
+    registry::Device, //
 };
 use kernel::{
     new_condvar,

@@ -6,6 +6,10 @@
 //! callback that tells of it, and eviction drops them: there is nothing to write back.
 
 use crate::{
+    address_space::{
+        MapLock,
+        Space, //
+    },
     memory::{
         Memory,
         Run, //
@@ -21,10 +25,6 @@ use crate::{
         WINDOW_ORDER, //
     },
     range::PageRange,
-    space::{
-        MapLock,
-        Space, //
-    },
     stats::Stats,
     table::Directory, //
 };

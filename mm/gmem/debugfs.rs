@@ -7,17 +7,17 @@
 //! them: where they cannot be made, they are missing.
 
 use crate::{
+    address_space::Space,
     attributes::{
         Attributes,
         Node, //
     },
     attributes_tree::Advice,
-    device::{
+    range::PageRange,
+    registry::{
         self,
         Device, //
     },
-    range::PageRange,
-    space::Space,
     sys, //
 };
 use kernel::{
@@ -149,18 +149,18 @@ fn one_range(
     match attributes.preferred {
         None => {}
         Some(Node::Host(nid)) => write!(f, " preferred={nid}")?,
-        Some(Node::Device(id)) => write!(f, " preferred={}", device::hnid_of(id))?,
+        Some(Node::Device(id)) => write!(f, " preferred={}", registry::hnid_of(id))?,
     }
     let mut separator = " accessed_by=";
     for id in (0..u64::BITS).filter(|id| attributes.is_accessed_by(*id)) {
-        write!(f, "{separator}{}", device::hnid_of(id))?;
+        write!(f, "{separator}{}", registry::hnid_of(id))?;
         separator = ",";
     }
     if attributes.read_mostly {
         write!(f, " read_mostly")?;
     }
     if let Some(id) = attributes.pinned {
-        write!(f, " pinned={}", device::hnid_of(id))?;
+        write!(f, " pinned={}", registry::hnid_of(id))?;
     }
     writeln!(f)
 }

@@ -9,6 +9,7 @@
 //! mapping; the others are used where they are.
 
 use crate::{
+    address_space::Watch,
     copies::{
         Draft,
         Drafts, //
@@ -18,11 +19,6 @@ use crate::{
         slots, //
     },
     evict,
-    fault::{
-        Part,
-        Purpose,
-        Try, //
-    },
     memory::{
         owner,
         Memory, //
@@ -35,7 +31,11 @@ use crate::{
         WINDOW_ORDER, //
     },
     range::PageRange,
-    space::Watch,
+    serve::{
+        Part,
+        Purpose,
+        Try, //
+    },
     sys,
     units::Spot, //
 };

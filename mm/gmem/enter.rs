@@ -6,13 +6,8 @@
 //! table it came from: what changed since is read again.
 
 use crate::{
+    address_space::Watch,
     copies::Drafts,
-    fault::{
-        Part,
-        Purpose,
-        Try,
-        MAX_MOVES, //
-    },
     memory::{
         owner,
         Memory, //
@@ -22,7 +17,12 @@ use crate::{
         PageRange,
         BLOCK_PAGES, //
     },
-    space::Watch,
+    serve::{
+        Part,
+        Purpose,
+        Try,
+        MAX_MOVES, //
+    },
     sys,
     table::Enter,
     units::Spot, //

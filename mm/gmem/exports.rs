@@ -3,29 +3,29 @@
 //! The functions of `include/linux/gmem.h`, which says what callers promise.
 
 use crate::{
+    address_space::{
+        Space,
+        SPACES, //
+    },
     advise,
     attributes_tree,
     context::Context,
     copies,
     debugfs,
-    device::{
-        Description,
-        Device,
-        DEVICES, //
-    },
-    fault::{
-        self,
-        Purpose,
-        Request, //
-    },
     memory,
     mmu::Mmu,
     node::Speed,
     range::PageRange,
+    registry::{
+        Description,
+        Device,
+        DEVICES, //
+    },
     room,
-    space::{
-        Space,
-        SPACES, //
+    serve::{
+        self,
+        Purpose,
+        Request, //
     },
     sys, //
 };
@@ -384,7 +384,7 @@ pub(crate) unsafe extern "C" fn gm_dev_fault(
             write: access & bindings::GM_ACCESS_WRITE != 0,
             purpose,
         };
-        let served = fault::serve(&context, request)?;
+        let served = serve::serve(&context, request)?;
         if purpose == Purpose::Demand {
             context.walks.faulted(context.into(), served, request.write);
         }

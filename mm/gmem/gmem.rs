@@ -5,14 +5,14 @@
 //! # What is where
 //!
 //! - [`exports`]: the C interface for drivers; [`advise`], [`prefetch`]: hmadvise(2),
-//! - [`device`], [`memory`], [`chunk`]: devices and who has which page of their memory,
+//! - [`registry`], [`memory`], [`chunk`]: devices and who has which page of their memory,
 //!   [`dmem`]: and who pays for it, [`node`]: the NUMA nodes that these are; `hnode.c`,
 //!   `mpol.c` and `walk.c`: what the core asks of them,
-//! - [`space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
+//! - [`address_space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
 //!   of no process, [`va`]: their addresses,
 //! - [`table`]: the logical page table, a directory of what devices map,
 //! - [`duplicate`], [`copies`], [`original`]: read-only copies, and of what,
-//! - [`fault`], [`bring`], [`move_in`], [`enter`]: a device needs a page; [`ahead`]: it will;
+//! - [`serve`], [`bring`], [`move_in`], [`enter`]: a device needs a page; [`ahead`]: it will;
 //!   [`home`]: the CPU does; [`thrash`]: both do; [`migrate`], [`counts`]: what these share,
 //! - [`evict`], [`units`], [`hunt`], [`age`], [`worker`], [`shelter`]: a device is full; `hold.c`:
 //!   what keeps the places of pages that leave; [`room`]: what does not get in,
@@ -72,14 +72,14 @@ mod context;
 mod copies;
 mod counts;
 mod debugfs;
-mod device;
+mod registry;
 mod dmem;
 mod duplicate;
 mod enter;
 mod entry;
 mod evict;
 mod exports;
-mod fault;
+mod serve;
 mod home;
 mod hunt;
 mod invalidate;
@@ -98,7 +98,7 @@ mod prefetch;
 mod range;
 mod room;
 mod shelter;
-mod space;
+mod address_space;
 mod standalone;
 mod stats;
 mod sys;

@@ -3,7 +3,7 @@
 //! Bringing pages home: CPU faults, prefetch to a CPU node, eviction.
 
 use crate::{
-    device,
+    address_space::Space,
     memory::{
         owner,
         Memory, //
@@ -18,7 +18,7 @@ use crate::{
         PageRange,
         BLOCK_ORDER, //
     },
-    space::Space,
+    registry,
     sys,
     thrash::{
         self,
@@ -181,7 +181,7 @@ impl<'a> Convoy<'a> {
     #[cold]
     fn turn_to(&mut self, m: &mut Migration<'_>, piece: Piece, pfn: usize, out: &mut Outcome) {
         self.copy(m, out);
-        let Some((memory, _)) = device::memory_of(pfn) else {
+        let Some((memory, _)) = registry::memory_of(pfn) else {
             return;
         };
         if let Some(before) = self.group.take() {

@@ -7,15 +7,15 @@
 //! migration has to take the page from the other devices.
 
 use crate::{
+    address_space::{
+        MapLock,
+        Space, //
+    },
     context::{
         Context,
         MAX_CONTEXTS, //
     },
     range::PageRange,
-    space::{
-        MapLock,
-        Space, //
-    },
     sys,
     table::Directory, //
 };

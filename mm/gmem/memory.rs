@@ -8,10 +8,6 @@
 
 use crate::{
     chunk::Chunks,
-    device::{
-        self,
-        Parts, //
-    },
     dmem::{
         Charge,
         Limit,
@@ -29,6 +25,10 @@ use crate::{
         Seen,
         Unit,
         Verdict, //
+    },
+    registry::{
+        self,
+        Parts, //
     },
     sys,
     units::{
@@ -464,7 +464,7 @@ impl Memory {
 
 /// Gives empty chunks back, of all devices.
 pub(crate) fn return_chunks() {
-    device::for_each(|device| {
+    registry::for_each(|device| {
         if let Some(memory) = device.memory() {
             memory.return_chunks();
         }

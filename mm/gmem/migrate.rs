@@ -4,10 +4,10 @@
 //! whose copy failed.
 
 use crate::{
-    device,
-    fault::Served,
     memory::Memory,
     mmu::Mmu,
+    registry,
+    serve::Served,
     sys::{
         self,
         CopyRun,
@@ -204,7 +204,7 @@ pub(crate) fn memory_of(
             return Some((memory.clone(), page));
         }
     }
-    let (memory, page) = device::memory_of(pfn)?;
+    let (memory, page) = registry::memory_of(pfn)?;
     *last = Some(memory.clone());
     Some((memory, page))
 }

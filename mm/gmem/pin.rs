@@ -18,13 +18,13 @@ use crate::{
         key,
         Advice, //
     },
-    device::{
+    dmem::Payer,
+    range::PageRange,
+    registry::{
         self,
         Device,
         MAX_DEVICES, //
     },
-    dmem::Payer,
-    range::PageRange,
     sys, //
 };
 use kernel::{
@@ -60,7 +60,7 @@ impl Lost {
 
         for (id, pages) in self.0.iter().enumerate().filter(|(_, pages)| **pages > 0) {
             sys::uncharge_pinned(mm, *pages);
-            if let Some(memory) = device::by_id(id as u32).and_then(|device| device.memory()) {
+            if let Some(memory) = registry::by_id(id as u32).and_then(|device| device.memory()) {
                 memory.unreserve(key(mm), *pages);
                 others |= memory.reserved(Some(key(mm))) > 0;
             }

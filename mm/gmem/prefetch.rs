@@ -3,6 +3,7 @@
 //! MADV_PREFETCH: a range goes to a node, now.
 
 use crate::{
+    address_space::Space,
     advise::{
         check,
         whole, //
@@ -11,16 +12,15 @@ use crate::{
         Context,
         MAX_CONTEXTS, //
     },
-    device::Device,
-    fault::{
+    home,
+    migrate::Scratch,
+    range::PageRange,
+    registry::Device,
+    serve::{
         self,
         Purpose,
         Request, //
     },
-    home,
-    migrate::Scratch,
-    range::PageRange,
-    space::Space,
     sys, //
 };
 use kernel::{
@@ -58,7 +58,7 @@ pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange)
                 write: false,
                 purpose: Purpose::Prefetch,
             };
-            match fault::serve(context, request) {
+            match serve::serve(context, request) {
                 Err(e) if e == EBUSY => result = Err(EBUSY),
                 Err(e) if e == EIO => return Err(EFAULT),
                 other => drop(other?),

@@ -7,12 +7,11 @@
 //! the host like others.
 
 use crate::{
+    address_space::Space,
     attributes::Attributes,
     attributes_tree::Advice,
     counts::Counts,
-    device::Device,
     dmem::Payer,
-    fault::policy_allows,
     memory::Memory,
     migrate::{
         for_each_piece,
@@ -20,7 +19,8 @@ use crate::{
     },
     policy::unit::SLOT_PAGES,
     range::PageRange,
-    space::Space,
+    registry::Device,
+    serve::policy_allows,
     units::Spot, //
 };
 use kernel::{

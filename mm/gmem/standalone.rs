@@ -10,6 +10,7 @@
 //! the functions of drivers that may sleep are called under it.
 
 use crate::{
+    address_space::Space,
     context::{
         Context,
         MAX_CONTEXTS, //
@@ -21,13 +22,12 @@ use crate::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    space::Space,
     sys::MapRun,
     table::Enter,
     va::{
         self,
         Policy, //
-    },
+    }, //
 };
 use kernel::{
     bindings,

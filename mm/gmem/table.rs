@@ -7,6 +7,7 @@
 //! together. Memory is reserved before the map lock is taken.
 
 use crate::{
+    address_space::MapLock,
     entry::{
         Entry,
         Holder, //
@@ -14,8 +15,7 @@ use crate::{
     range::{
         PageRange,
         BLOCK_ORDER, //
-    },
-    space::MapLock, //
+    }, //
 };
 use core::{
     cell::Cell,

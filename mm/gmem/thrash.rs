@@ -6,6 +6,7 @@
 //! the block should stay on the host, where the CPU uses it as it is and devices reach it remotely.
 
 use crate::{
+    address_space::Space,
     policy::{
         thrash::{
             Bounce,
@@ -15,8 +16,7 @@ use crate::{
         unit::SLOT_PAGES,
         Key, //
     },
-    range::PageRange,
-    space::Space, //
+    range::PageRange, //
 };
 use kernel::{
     impl_has_delayed_work,

@@ -6,7 +6,7 @@
 //! and may replace by a longer one. [`Space::alloc`] asks for that ahead of time, so that giving
 //! addresses back never needs memory.
 
-use super::range::PageRange;
+use crate::range::PageRange;
 use core::{
     mem,
     ops::DerefMut, //

@@ -2,7 +2,7 @@
 
 //! What the shim asks about the node of a device's memory.
 
-use crate::device;
+use crate::registry;
 use kernel::{
     bindings,
     prelude::*, //
@@ -15,7 +15,7 @@ use kernel::{
 /// `total` and `free` may be written.
 #[export]
 pub(crate) unsafe extern "C" fn gmem_node_usage(nid: c_int, total: *mut usize, free: *mut usize) {
-    if let Some(usage) = device::usage(nid) {
+    if let Some(usage) = registry::usage(nid) {
         // SAFETY: By the safety requirements.
         unsafe { (*total, *free) = usage };
     }
@@ -28,7 +28,7 @@ pub(crate) unsafe extern "C" fn gmem_node_usage(nid: c_int, total: *mut usize, f
 /// `stats` may be written.
 #[export]
 pub(crate) unsafe extern "C" fn gmem_node_stats(nid: c_int, stats: *mut bindings::gm_dev_stats) {
-    if let Some(counters) = device::counters(nid) {
+    if let Some(counters) = registry::counters(nid) {
         // SAFETY: By the safety requirements.
         unsafe { *stats = counters.report() };
     }

@@ -2,17 +2,17 @@
 
 //! The functions of `include/linux/gmem.h` for address spaces of no process.
 
-use super::{
+use crate::exports::{
     borrow,
     enabled, //
 };
 use crate::{
+    address_space::Space,
     range::{
         PageRange,
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    space::Space,
     standalone::{
         self,
         Addresses, //

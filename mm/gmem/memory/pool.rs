@@ -7,7 +7,7 @@
 //! went home finds its room when it comes back, whatever the device is filled with, and eviction,
 //! which takes from the ranking of units, never meets a pinned page: no chunk of a pool is ranked.
 
-use super::{
+use crate::memory::{
     Alloc,
     Memory,
     Run, //

@@ -2,7 +2,7 @@
 
 //! Pages that were taken from a device's memory, on their way to hold something.
 
-use super::Memory;
+use crate::memory::Memory;
 use core::ops::Range;
 use kernel::{
     mm::device::{

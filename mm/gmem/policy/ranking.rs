@@ -26,7 +26,7 @@
 //!
 //! Time is counted in slots filled.
 
-use super::{
+use crate::policy::{
     ghost,
     unit::CHUNK_SLOTS,
     Ghost,

@@ -9,7 +9,7 @@
 //! The table has a fixed size: a block that is new takes the entry of another one with the same
 //! hash, whose past is then forgotten.
 
-use super::Key;
+use crate::policy::Key;
 use core::ops::DerefMut;
 
 /// A block that is asked for within this time after it moved away bounces. How long moves take does

@@ -12,9 +12,9 @@ use crate::{
         MAX_CONTEXTS, //
     },
     copies::Copies,
-    device::Device,
     invalidate::Watcher,
     range::PageRange,
+    registry::Device,
     standalone::Addresses,
     table::Directory,
     thrash::Thrash, //

@@ -10,6 +10,7 @@
 //! reaches host memory remotely.
 
 use crate::{
+    address_space::Watch,
     attributes::Attributes,
     attributes_tree::{
         self,
@@ -30,7 +31,6 @@ use crate::{
         PageRange,
         BLOCK_PAGES, //
     },
-    space::Watch,
     sys, //
 };
 use kernel::{
