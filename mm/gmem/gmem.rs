@@ -2,25 +2,43 @@
 
 //! GMEM: one memory manager for every accelerator.
 //!
-//! # What is where
+//! # Rooms
 //!
-//! - [`exports`]: the C interface for drivers; [`advise`], [`prefetch`]: hmadvise(2),
-//! - [`registry`], [`memory`], [`chunk`]: devices and who has which page of their memory,
-//!   [`dmem`]: and who pays for it, [`node`]: the NUMA nodes that these are; `hnode.c`,
-//!   `mpol.c` and `walk.c`: what the core asks of them,
-//! - [`address_space`], [`context`]: address spaces and the devices attached to them; [`standalone`]: those
-//!   of no process, [`va`]: their addresses,
-//! - [`table`]: the logical page table, a directory of what devices map,
-//! - [`duplicate`], [`copies`], [`original`]: read-only copies, and of what,
-//! - [`serve`], [`bring`], [`move_in`], [`enter`]: a device needs a page; [`ahead`]: it will;
-//!   [`home`]: the CPU does; [`thrash`]: both do; [`migrate`], [`counts`]: what these share,
-//! - [`evict`], [`units`], [`hunt`], [`age`], [`worker`], [`shelter`]: a device is full; `hold.c`:
-//!   what keeps the places of pages that leave; [`room`]: what does not get in,
-//! - [`invalidate`]: the CPU page table changes,
-//! - [`attributes_tree`]: what programs advised about their memory; [`pin`]: room kept for it,
-//! - [`attributes`], [`entry`], [`range`], [`block`], [`lru`], [`policy`]: pure logic, which host
-//!   tests include too,
-//! - [`mmu`], [`sys`]: calls of drivers and of the C shim; [`debugfs`]: what there is to see.
+//! A room uses those below it.
+//!
+//! - [`abi`]: the C interface: drivers, hooks of the core, hmadvise(2),
+//! - [`fault`]: device faults, CPU faults, migration,
+//! - [`advice`]: attributes, pins, prefetch,
+//! - [`reclaim`]: eviction and what chooses its victims,
+//! - [`replica`]: read-only copies of host pages on devices,
+//! - [`space`]: address spaces, contexts, notifiers, the directory,
+//! - [`device`]: devices, their memory and their NUMA nodes,
+//! - [`policy`]: decisions in numbers, without a kernel dependency,
+//! - [`range`]: ranges of pages, and the sizes of pages, blocks and watches,
+//! - [`sys`], `shim.c`: what Rust cannot express; `numa/`: mempolicy.c and move_pages.c, what the
+//!   NUMA code of the core asks.
+//!
+//! # Glossary
+//!
+//! - *address space*: what is mapped for devices, of one process (mirror) or of none (standalone),
+//! - *block*: 2 MiB of an address space, what one large folio covers,
+//! - *chunk*: 2 MiB of device memory, what the buddy allocator hands out,
+//! - *context*: a device attached to an address space,
+//! - *directory*: the logical page table of an address space: who holds a page, who maps it,
+//! - *evict*: migrate from a device that is full, to the host or a peer,
+//! - *hnode*: the NUMA node of a device's memory,
+//! - *holder*: the host or the device whose memory has the bytes of a page,
+//! - *migrate*: move the bytes of pages, and the entries with them,
+//! - *mirror*: an address space whose addresses are those of a process,
+//! - *peer*: another device,
+//! - *pin*: a reservation of device memory for a range,
+//! - *ping-pong*: a block that two holders ask for in turn,
+//! - *readahead*: faults served before a device makes them,
+//! - *reclaim*: making room on a device,
+//! - *replica*: a read-only copy of a host page on a device,
+//! - *run*: 64 KiB: 16 pages that are mapped, ranked and evicted together,
+//! - *victim*: what reclaim chose to evict,
+//! - *watch*: an interval notifier over 512 MiB of an address space.
 //!
 //! # Locks
 //!
@@ -39,7 +57,7 @@
 //! - `migrate_to_ram` comes with the folio locked and takes no block lock. Eviction only tries
 //!   folio locks. Two devices that fault in one block meet at the block lock.
 //! - Under a folio or page-table lock, and with interrupts off, device pages are given back with
-//!   atomics only ([`chunk`]).
+//!   atomics only ([`device::chunk`]).
 //! - The lock of a standalone space's addresses is taken before the map lock; the owner holds none
 //!   of the others.
 //! - The lock of a process's advice is taken under mmap_lock and the block lock; under it memory is
@@ -60,53 +78,17 @@
 //! page table is filled from a read of the CPU page table that is checked against its sequence
 //! number under the map lock, and emptied by the callback that changes the number.
 
-mod advise;
-mod age;
-mod ahead;
-mod attributes;
-mod attributes_tree;
-mod block;
-mod bring;
-mod chunk;
-mod context;
-mod copies;
-mod counts;
-mod debugfs;
-mod registry;
-mod dmem;
-mod duplicate;
-mod enter;
-mod entry;
-mod evict;
-mod exports;
-mod serve;
-mod home;
-mod hunt;
-mod invalidate;
-#[allow(dead_code, reason = "the simulator uses the rest")]
-mod lru;
-mod memory;
-mod migrate;
-mod mmu;
-mod move_in;
-mod node;
-mod original;
-mod pin;
+mod abi;
+mod advice;
+mod device;
+mod fault;
 #[allow(dead_code, reason = "the simulator uses the rest")]
 mod policy;
-mod prefetch;
 mod range;
-mod room;
-mod shelter;
-mod address_space;
-mod standalone;
-mod stats;
+mod reclaim;
+mod replica;
+mod space;
 mod sys;
-mod table;
-mod thrash;
-mod units;
-mod va;
-mod worker;
 
 /// Prefix of messages.
 const __LOG_PREFIX: &[u8] = b"gmem\0";

@@ -57,12 +57,12 @@ void gmem_trace_evict(unsigned int dev, unsigned long page,
 		      unsigned long pages, int ret);
 void gmem_count(unsigned int event, unsigned long nr);
 
-/* hold.c, called by Rust */
+/* reclaim/anon_vma.c, called by Rust */
 void gmem_hold_anon_vmas(unsigned long *pfns, struct anon_vma **held,
 			 unsigned long nr, unsigned long stranger);
 void gmem_put_anon_vmas(struct anon_vma **held, unsigned long nr);
 
-/* hnode.c, mpol.c, called by Rust */
+/* device/node.c, numa/mempolicy.c, called by Rust */
 int gmem_node_online(void);
 void gmem_node_publish(int nid, struct device *dev,
 		       unsigned int bandwidth, unsigned int latency);
@@ -84,7 +84,7 @@ enum gmem_event {
 	GMEM_EVENT_EVICT,
 };
 
-/* dmem.c, called by Rust */
+/* device/dmem.c, called by Rust */
 struct dmem_cgroup_region *gmem_dmem_register(u64 size, const char *name);
 void gmem_dmem_unregister(struct dmem_cgroup_region *region);
 struct cgroup_subsys_state *gmem_dmem_payer(struct mm_struct *mm);
@@ -101,7 +101,7 @@ bool gmem_dmem_may_evict(struct dmem_cgroup_pool_state *limit,
 void gmem_return_soon(void);
 void gmem_return_wait(void);
 
-/* original.c, called by Rust */
+/* replica/source.c, called by Rust */
 struct gmem_lease *gmem_lease_get(struct mm_struct *mm, unsigned long addr);
 void gmem_lease_hold(struct gmem_lease *lease);
 void gmem_lease_put(struct gmem_lease *lease);
@@ -110,7 +110,7 @@ bool gmem_lease_covers(struct gmem_lease *lease, struct vm_area_struct *vma);
 void gmem_originals(struct vm_area_struct *vma, unsigned long start,
 		    unsigned long nr, bool is_file, unsigned long *pfns);
 
-/* gmem.rs, called by C */
+/* abi/, called by C */
 void gmem_return_chunks(void);
 void gmem_drop_leased(struct gmem_lease *lease);
 int gmem_init(void);

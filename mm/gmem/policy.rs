@@ -9,9 +9,9 @@
 //!
 //! - [`Replacement`] is the one trait: what leaves. [`Ranking`] is what the kernel uses, and the
 //!   simulator implements the trait for what it is compared with.
-//! - [`ahead::Ahead`]: what to bring before it is asked for.
-//! - [`thrash::Bounces`]: which blocks to leave in place because they would only bounce.
-//! - [`block::Fault`](crate::block::Fault): how much to bring for a fault.
+//! - [`readahead::Ahead`]: what to bring before it is asked for.
+//! - [`pingpong::Bounces`]: which blocks to leave in place because they would only bounce.
+//! - [`fault_size::Fault`]: how much to bring for a fault.
 //! - [`place::Wish`]: where to.
 //!
 //! # Units
@@ -40,16 +40,20 @@
 //! ends, because [`Search`] has patience for so many units in use and then takes the next one.
 //! A caller that cannot take a folio apart evicts it.
 
-#[path = "policy/ahead.rs"]
-pub(crate) mod ahead;
+#[path = "policy/fault_size.rs"]
+pub(crate) mod fault_size;
 #[path = "policy/ghost.rs"]
 pub(crate) mod ghost;
+#[path = "policy/lru.rs"]
+pub(crate) mod lru;
+#[path = "policy/pingpong.rs"]
+pub(crate) mod pingpong;
 #[path = "policy/place.rs"]
 pub(crate) mod place;
 #[path = "policy/ranking.rs"]
 pub(crate) mod ranking;
-#[path = "policy/thrash.rs"]
-pub(crate) mod thrash;
+#[path = "policy/readahead.rs"]
+pub(crate) mod readahead;
 #[path = "policy/unit.rs"]
 pub(crate) mod unit;
 

@@ -18,7 +18,7 @@ pub(crate) struct Wish {
     pub(crate) preferred: Option<Node>,
     /// The program said that the faulting device should reach them where they are.
     pub(crate) accessed_by: bool,
-    /// The block bounces ([`thrash`](super::thrash)).
+    /// The block bounces ([`pingpong`](super::pingpong)).
     pub(crate) bounces: bool,
     /// The pages can move at all: private anonymous memory, not locked.
     pub(crate) movable: bool,

@@ -28,6 +28,11 @@
 
 use crate::policy::{
     ghost,
+    lru::{
+        Link,
+        Linked,
+        Lru, //
+    },
     unit::CHUNK_SLOTS,
     Ghost,
     Key,
@@ -36,11 +41,6 @@ use crate::policy::{
     Seen,
     Unit,
     Verdict, //
-};
-use crate::lru::{
-    Link,
-    Linked,
-    Lru, //
 };
 use core::ops::DerefMut;
 

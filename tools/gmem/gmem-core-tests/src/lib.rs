@@ -14,18 +14,16 @@ macro_rules! core_file {
 }
 
 core_file! {
-    "../../../../mm/gmem/entry.rs" entry
-    "../../../../mm/gmem/attributes.rs" attributes
+    "../../../../mm/gmem/space/entry.rs" entry
+    "../../../../mm/gmem/space/va.rs" va
+    "../../../../mm/gmem/advice/attributes.rs" attributes
     "../../../../mm/gmem/range.rs" range
-    "../../../../mm/gmem/block.rs" block
-    "../../../../mm/gmem/lru.rs" lru
     "../../../../mm/gmem/policy.rs" policy
-    "../../../../mm/gmem/va.rs" va
 }
 
 mod attributes_test;
-mod block_test;
 mod entry_test;
+mod fault_size_test;
 mod lru_test;
 mod policy_test;
 mod range_test;

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use crate::lru::*;
+use crate::policy::lru::*;
 
 #[derive(Clone, Debug)]
 enum Step {

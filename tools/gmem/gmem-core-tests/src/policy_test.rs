@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 
-use crate::policy::ahead::*;
+use crate::policy::pingpong::*;
 use crate::policy::place::*;
-use crate::policy::thrash::*;
+use crate::policy::readahead::*;
 use crate::policy::Key;
 use crate::range::PageRange;
 

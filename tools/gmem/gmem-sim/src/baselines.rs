@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 //! What the kernel's policy is compared with.
 
-use crate::lru::{Link, Lru};
+use crate::policy::lru::{Link, Lru};
 use crate::policy::{Key, Replacement, Search, Seen, Unit, Verdict};
 
 /// Units in one order; the first one leaves.

@@ -12,10 +12,6 @@
 
 #[rustfmt::skip]
 #[allow(dead_code, unused_imports, reason = "the kernel uses more than the simulator")]
-#[path = "../../../../mm/gmem/lru.rs"]
-mod lru;
-#[rustfmt::skip]
-#[allow(dead_code, unused_imports, reason = "the kernel uses more than the simulator")]
 #[path = "../../../../mm/gmem/policy.rs"]
 mod policy;
 #[rustfmt::skip]

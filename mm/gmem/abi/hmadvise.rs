@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! hmadvise(2).
+
+use crate::{
+    advice::{
+        attributes::{
+            Change,
+            Node, //
+        },
+        attributes_tree::Advice,
+        pin,
+        prefetch, //
+    },
+    device::registry::{
+        self,
+        Device, //
+    },
+    fault::to_host,
+    range::PageRange,
+    replica::replicas,
+    space::address_space::Space,
+    sys, //
+};
+use kernel::{
+    bindings,
+    mm::{
+        device::vma as vma_info,
+        virt::VmaRef,
+        MmWithUser,
+        MmapReadGuard, //
+    },
+    page::PAGE_MASK,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// "No node", for behaviours that need none.
+const NO_NODE: i32 = -1;
+
+/// Where advice points.
+enum Place {
+    Nowhere,
+    Host(i32),
+    Device(Arc<Device>),
+}
+
+/// Serves the system call.
+///
+/// # Errors
+///
+/// See Documentation/userspace-api/gmem.rst.
+pub(crate) fn hmadvise(
+    mm: &MmWithUser,
+    hnid: i32,
+    start: usize,
+    len: usize,
+    behavior: i32,
+) -> Result {
+    let behavior = u32::try_from(behavior)?;
+    let todo = Todo::new(behavior, place(hnid)?)?;
+    if start & !PAGE_MASK != 0 {
+        return Err(EINVAL);
+    }
+    let range = PageRange::from_bytes(start as u64, len as u64).ok_or(EINVAL)?;
+    if range.is_empty() {
+        return Ok(());
+    }
+
+    match todo {
+        Todo::DontNeed => {
+            check(mm, range)?;
+            sys::dontneed(mm, start, range.len_bytes() as usize)
+        }
+        Todo::PrefetchDevice(device) => prefetch::to_device(mm, &device, range),
+        Todo::PrefetchHost => prefetch::to_host(mm, range),
+        Todo::Change(change) => attribute(mm, range, change),
+        Todo::Pin(device) => pin(mm, &device, range),
+        Todo::Unpin(id) => unpin(mm, range, id),
+    }
+}
+
+/// What a behaviour asks for.
+enum Todo {
+    DontNeed,
+    PrefetchDevice(Arc<Device>),
+    PrefetchHost,
+    Change(Change),
+    Pin(Arc<Device>),
+    Unpin(Option<u32>),
+}
+
+impl Todo {
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown behaviour, and for a place that does not go with it.
+    fn new(behavior: u32, place: Place) -> Result<Self> {
+        let node = place.node();
+        let change = match (behavior, place) {
+            (bindings::MADV_DONTNEED, _) => return Ok(Self::DontNeed),
+            (bindings::MADV_PREFETCH, Place::Device(device)) => {
+                return Ok(Self::PrefetchDevice(device));
+            }
+            (bindings::MADV_PREFETCH, Place::Host(_)) => return Ok(Self::PrefetchHost),
+            (bindings::MADV_PINNED, Place::Device(device)) => return Ok(Self::Pin(device)),
+            (bindings::MADV_UNPINNED, Place::Device(device)) => {
+                return Ok(Self::Unpin(Some(device.parts.id)));
+            }
+            (bindings::MADV_UNPINNED, Place::Nowhere) => return Ok(Self::Unpin(None)),
+            (bindings::MADV_PREFERRED_NODE, _) => Change::Prefer(node.ok_or(EINVAL)?),
+            (bindings::MADV_NO_PREFERRED_NODE, _) => Change::NoPrefer(node),
+            (bindings::MADV_READ_MOSTLY, _) => Change::ReadMostly(true),
+            (bindings::MADV_NO_READ_MOSTLY, _) => Change::ReadMostly(false),
+            (bindings::MADV_ACCESSED_BY, Place::Device(device)) => {
+                Change::AccessedBy(device.parts.id)
+            }
+            (bindings::MADV_NO_ACCESSED_BY, Place::Device(device)) => {
+                Change::NoAccessedBy(Some(device.parts.id))
+            }
+            (bindings::MADV_NO_ACCESSED_BY, Place::Nowhere) => Change::NoAccessedBy(None),
+            _ => return Err(EINVAL),
+        };
+        Ok(Self::Change(change))
+    }
+}
+
+impl Place {
+    fn node(&self) -> Option<Node> {
+        match self {
+            Self::Nowhere => None,
+            Self::Host(nid) => Some(Node::Host(*nid)),
+            Self::Device(device) => Some(Node::Device(device.parts.id)),
+        }
+    }
+}
+
+/// Changes the attributes of what is mapped of the range.
+fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
+    let complete = check(mm, range)?;
+    let advice = Advice::get(mm)?;
+    // Unmapping takes attributes away under mmap_lock, so they are given under it.
+    let mmap = mm.mmap_read_lock();
+
+    for_each_vma(mm, &mmap, range, |vma, part| {
+        // It may have become another mapping since it was checked.
+        if vma.flags() & vma_info::VM_PEER_SHARED == 0 {
+            return Ok(());
+        }
+        let changed = advice.change(part, change, |_, _, _| {});
+        // Also if it holds for the head of the part only.
+        if change == Change::ReadMostly(false) {
+            if let Some(space) = Space::find(mm) {
+                replicas::drop_range(&space, part);
+            }
+        }
+        changed
+    })?;
+    whole(complete)
+}
+
+/// Pins the range, and brings it to the device.
+fn pin(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
+    prefetch::contexts_on(mm, device)?;
+    check(mm, range)?;
+    let (news, all) = pin::pin(mm, device, range)?;
+    if news {
+        // What is on a device already is not where room is kept.
+        match prefetch::to_host(mm, range) {
+            Err(e) if e == EFAULT || e == EINTR => return Err(e),
+            _ => {}
+        }
+    }
+    prefetch::to_device(mm, device, range)?;
+    if all {
+        Ok(())
+    } else {
+        Err(EBUSY)
+    }
+}
+
+/// Unpins the range.
+fn unpin(mm: &MmWithUser, range: PageRange, id: Option<u32>) -> Result {
+    let complete = check(mm, range)?;
+    if pin::unpin(mm, range, id)? {
+        // It would take the room of what stays pinned. A page that cannot leave now is only late.
+        let _ = prefetch::to_host(mm, range);
+    }
+    whole(complete)
+}
+
+/// The result where the rest was done.
+pub(crate) fn whole(complete: bool) -> Result {
+    if complete {
+        Ok(())
+    } else {
+        Err(ENOMEM)
+    }
+}
+
+/// Calls `f` with each mapping in the range and the pages of the range that it has.
+pub(crate) fn for_each_vma(
+    mm: &MmWithUser,
+    mmap: &MmapReadGuard<'_>,
+    range: PageRange,
+    mut f: impl FnMut(&VmaRef, PageRange) -> Result,
+) -> Result {
+    let mut rest = range;
+
+    while let Some(vma) = vma_info::first_in(
+        mm,
+        mmap,
+        rest.start_byte() as usize,
+        rest.end_byte() as usize,
+    ) {
+        let pages = to_host::pages_of(vma);
+        if let Some(part) = rest.intersect(pages) {
+            f(vma, part)?;
+        }
+        match PageRange::new(pages.end(), range.end()) {
+            Some(next) if !next.is_empty() => rest = next,
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+fn place(hnid: i32) -> Result<Place> {
+    if hnid == NO_NODE {
+        return Ok(Place::Nowhere);
+    }
+    if sys::is_host_node(hnid) {
+        return Ok(Place::Host(hnid));
+    }
+    let device = registry::by_hnid(hnid).ok_or(EINVAL)?;
+    if !sys::node_allowed(hnid) {
+        return Err(EPERM);
+    }
+    Ok(Place::Device(device))
+}
+
+/// Checks that all mappings of the range are peer-shared. Returns whether it has no holes.
+///
+/// # Errors
+///
+/// `EINVAL` when one is not; `ENOMEM` when there is none.
+pub(crate) fn check(mm: &MmWithUser, range: PageRange) -> Result<bool> {
+    let mmap = mm.mmap_read_lock();
+    let mut next = range.first();
+    let mut found = false;
+    let mut complete = true;
+
+    while let Some(vma) = vma_info::first_in(
+        mm,
+        &mmap,
+        (next << crate::range::PAGE_SHIFT) as usize,
+        range.end_byte() as usize,
+    ) {
+        if vma.flags() & vma_info::VM_PEER_SHARED == 0 {
+            return Err(EINVAL);
+        }
+        let pages = to_host::pages_of(vma);
+        found = true;
+        complete &= pages.first() <= next;
+        next = pages.end();
+        if next >= range.end() {
+            break;
+        }
+    }
+    if !found {
+        return Err(ENOMEM);
+    }
+    Ok(complete && next >= range.end())
+}

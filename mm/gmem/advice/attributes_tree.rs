@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The attributes of each process: where they are kept, and how they follow its memory.
+//!
+//! They belong to the process, not to a mirror: they can be set before a device is attached and
+//! outlive the last one. A bit of the `mm_struct` says that there are any, so that a process
+//! without pays one test of a word when it forks, unmaps or exits.
+
+use crate::{
+    advice::{
+        attributes::{
+            Attributes,
+            Change,
+            Map,
+            NoMemory,
+            Tree, //
+        },
+        pin::Lost, //
+    },
+    range::PageRange,
+    sys, //
+};
+use kernel::{
+    mm::Mm,
+    new_mutex,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        aref::ARef,
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// The first page of a range, and what was advised; the last page is the key.
+type Value = (u64, Attributes);
+
+/// How many nodes are kept for changes that must not fail for memory.
+const SPARE: usize = 4;
+
+/// A tree of ranges by their last page.
+struct Ranges {
+    tree: RBTree<u64, Value>,
+    spare: [Option<RBTreeNodeReservation<u64, Value>>; SPARE],
+}
+
+impl Ranges {
+    fn new() -> Self {
+        Self {
+            tree: RBTree::new(),
+            spare: [const { None }; SPARE],
+        }
+    }
+}
+
+fn found(last: u64, value: &Value) -> Option<(PageRange, Attributes)> {
+    Some((PageRange::new(value.0, last.wrapping_add(1))?, value.1))
+}
+
+impl Tree for Ranges {
+    fn reaching(&self, page: u64) -> Option<(PageRange, Attributes)> {
+        let cursor = self.tree.cursor_lower_bound(&page)?;
+        let (last, value) = cursor.current();
+
+        found(*last, value)
+    }
+
+    fn before(&self, page: u64) -> Option<(PageRange, Attributes)> {
+        let (last, value) = match self.tree.cursor_lower_bound(&page) {
+            Some(cursor) => cursor.peek_prev().map(|(last, value)| (*last, *value))?,
+            None => {
+                let cursor = self.tree.cursor_back()?;
+                let (last, value) = cursor.current();
+                (*last, *value)
+            }
+        };
+        found(last, &value)
+    }
+
+    fn reserve(&mut self, nr: usize) -> core::result::Result<(), NoMemory> {
+        if sys::should_fail(sys::Site::Attributes) {
+            return Err(NoMemory);
+        }
+        for spare in self.spare.iter_mut().take(nr) {
+            if spare.is_none() {
+                *spare = Some(RBTreeNodeReservation::new(GFP_KERNEL).map_err(|_| NoMemory)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, range: PageRange, attributes: Attributes) {
+        let spare = self.spare.iter_mut().find_map(Option::take);
+        debug_assert!(spare.is_some());
+        if let Some((last, spare)) = range.last().zip(spare) {
+            self.tree
+                .insert(spare.into_node(last, (range.first(), attributes)));
+        }
+    }
+
+    fn remove(&mut self, range: PageRange) {
+        let Some(node) = range.last().and_then(|last| self.tree.remove_node(&last)) else {
+            return;
+        };
+        if let Some(spare) = self.spare.iter_mut().find(|spare| spare.is_none()) {
+            *spare = Some(node.into_reservation());
+        }
+    }
+}
+
+/// What one process advised.
+#[pin_data]
+pub(crate) struct Advice {
+    #[pin]
+    map: Mutex<Map<Ranges>>,
+    /// Held while pages are pinned or unpinned, except by unmapping them.
+    #[pin]
+    pins: Mutex<()>,
+}
+
+/// The advice of all processes, by the address of their `mm_struct`.
+///
+/// An entry goes when nobody uses its `mm_struct` any more.
+pub(crate) struct Everybody(Option<RBTree<usize, Entry>>);
+
+type Entry = (ARef<Mm>, Arc<Advice>);
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialized by `init()` before any other function of GMEM runs.
+    pub(crate) unsafe(uninit) static ADVICE: Mutex<Everybody> = Everybody(None);
+}
+
+impl Everybody {
+    fn tree(&mut self) -> &mut RBTree<usize, Entry> {
+        self.0.get_or_insert_with(RBTree::new)
+    }
+}
+
+/// What stands for a process, as long as somebody uses it.
+pub(crate) fn key(mm: &Mm) -> usize {
+    mm.as_raw() as usize
+}
+
+impl Advice {
+    /// Finds what a process advised.
+    pub(crate) fn find(mm: &Mm) -> Option<Arc<Self>> {
+        if !sys::has_advice(mm) {
+            return None;
+        }
+        Some(ADVICE.lock().tree().get(&key(mm))?.1.clone())
+    }
+
+    /// Finds or makes the advice of a process, which somebody uses.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn get(mm: &Mm) -> Result<Arc<Self>> {
+        if let Some(advice) = Self::find(mm) {
+            return Ok(advice);
+        }
+        // Made before it is known to be needed: nothing is allocated under the lock.
+        let new = Arc::pin_init(
+            pin_init!(Self {
+                map <- new_mutex!(Map::new(Ranges::new()), "gmem_advice"),
+                pins <- new_mutex!((), "gmem_pins"),
+            }),
+            GFP_KERNEL,
+        )?;
+        let node = RBTreeNode::new(key(mm), (mm.into(), new.clone()), GFP_KERNEL)?;
+        let mut everybody = ADVICE.lock();
+        if let Some((_, advice)) = everybody.tree().get(&key(mm)) {
+            return Ok(advice.clone());
+        }
+        everybody.tree().insert(node);
+        sys::set_has_advice(mm);
+        Ok(new)
+    }
+
+    /// Calls `f` with each process that advised and with its advice, as long as it succeeds. `f`
+    /// may take locks.
+    pub(crate) fn try_for_each<E>(
+        mut f: impl FnMut(&Mm, &Self) -> core::result::Result<(), E>,
+    ) -> core::result::Result<(), E> {
+        let mut next = 0;
+        loop {
+            let (key, mm, advice) = {
+                let mut everybody = ADVICE.lock();
+                let Some(cursor) = everybody.tree().cursor_lower_bound(&next) else {
+                    return Ok(());
+                };
+                let (key, (mm, advice)) = cursor.current();
+                (*key, mm.clone(), advice.clone())
+            };
+            f(&mm, &advice)?;
+            next = key.wrapping_add(1);
+        }
+    }
+
+    /// Returns the attributes of a page, and the pages around it that have the same.
+    pub(crate) fn at(&self, page: u64) -> (PageRange, Attributes) {
+        self.map.lock().at(page)
+    }
+
+    /// Returns the first range that has a page of `range`, cut to it, and its attributes.
+    fn first_in(&self, range: PageRange) -> Option<(PageRange, Attributes)> {
+        self.map.lock().first_in(range)
+    }
+
+    /// Calls `f` with all ranges that have a page of `range`, cut to it, and their attributes.
+    pub(crate) fn for_each(&self, range: PageRange, f: impl FnMut(PageRange, Attributes)) {
+        self.map.lock().for_each(range, f);
+    }
+
+    /// Changes the attributes of the pages of `range`; `seen` is told which pages had and have
+    /// which.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; pages in front of some page are changed then.
+    pub(crate) fn change(
+        &self,
+        range: PageRange,
+        change: Change,
+        seen: impl FnMut(PageRange, Attributes, Attributes),
+    ) -> Result {
+        self.map
+            .lock()
+            .change(range, |old| old.with(change), seen)
+            .map_err(|NoMemory| ENOMEM)
+    }
+
+    /// Takes the lock under which pages are pinned and unpinned.
+    pub(crate) fn lock_pins(&self) -> Guard<'_, (), MutexBackend> {
+        self.pins.lock()
+    }
+}
+
+/// The pages of `range` are unmapped.
+pub(crate) fn unmapped(mm: &Mm, range: PageRange) {
+    if let Some(advice) = Advice::find(mm) {
+        let mut lost = Lost::new();
+        advice
+            .map
+            .lock()
+            .clear(range, |part, attributes| lost.add(part, attributes));
+        lost.release(mm);
+    }
+}
+
+/// The pages of `range` moved, those of `to` and behind are theirs now; with `keep` the range stays
+/// mapped.
+///
+/// # Errors
+///
+/// `ENOMEM`; nothing is changed then.
+pub(crate) fn moved(mm: &Mm, range: PageRange, to: u64, keep: bool) -> Result {
+    let Some(advice) = Advice::find(mm) else {
+        return Ok(());
+    };
+    let mut lost = Lost::new();
+    let result = advice
+        .map
+        .lock()
+        .relocate(range, to, keep, |part, attributes| {
+            lost.add(part, attributes);
+        });
+    lost.release(mm);
+    result.map_err(|NoMemory| ENOMEM)
+}
+
+/// The pages of `range` became those of a child too.
+///
+/// A child for which there is no memory has less advice.
+pub(crate) fn forked(child: &Mm, parent: &Mm, range: PageRange) {
+    let Some(from) = Advice::find(parent) else {
+        return;
+    };
+    let mut rest = range;
+    // One range at a time: the locks of two processes are not held together.
+    while let Some((part, attributes)) = from.first_in(rest) {
+        let inherited = attributes.inherited();
+        if !inherited.is_none() {
+            let Ok(to) = Advice::get(child) else { return };
+            let done = to.map.lock().change(part, |_| inherited, |_, _, _| {});
+            if done.is_err() {
+                return;
+            }
+        }
+        rest = PageRange::new(part.end(), range.end()).unwrap_or_default();
+    }
+}
+
+/// The process ended.
+pub(crate) fn exited(mm: &Mm) {
+    let gone = ADVICE.lock().tree().remove_node(&key(mm));
+    let Some((_, (_, advice))) = gone.map(RBTreeNode::to_key_value) else {
+        return;
+    };
+    let mut lost = Lost::new();
+    let _pins = advice.lock_pins();
+    advice.map.lock().clear(PageRange::ALL, |part, attributes| {
+        lost.add(part, attributes);
+    });
+    lost.release(mm);
+}

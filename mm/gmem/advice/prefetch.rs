@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! MADV_PREFETCH: a range goes to a node, now.
+
+use crate::{
+    abi::hmadvise::{
+        check,
+        whole, //
+    },
+    device::registry::Device,
+    fault::{
+        batch::Scratch,
+        serve::{
+            self,
+            Purpose,
+            Request, //
+        },
+        to_host, //
+    },
+    range::PageRange,
+    space::{
+        address_space::Space,
+        context::{
+            Context,
+            MAX_CONTEXTS, //
+        }, //
+    },
+    sys, //
+};
+use kernel::{
+    bindings,
+    mm::{
+        device::{
+            vma as vma_info,
+            PMD_PAGES, //
+        },
+        MmWithUser, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Prefetches to a device: the first context brings the pages, the others map them.
+pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
+    let contexts = contexts_on(mm, device)?;
+    let complete = check(mm, range)?;
+    let memory = device.memory().ok_or(EINVAL)?;
+    let mut room = memory.pages() as u64;
+    let mut result = Ok(());
+
+    for_each_mapped(mm, range, |piece| {
+        if sys::fatal_signal() {
+            return Err(EINTR);
+        }
+        // More than fits would push out its own head.
+        let fits = piece.count().min(room);
+        let head = PageRange::with_count(piece.first(), fits).ok_or(EINVAL)?;
+        room -= fits;
+        for context in contexts.iter().flatten() {
+            let request = Request {
+                range: head,
+                write: false,
+                purpose: Purpose::Prefetch,
+            };
+            match serve::serve(context, request) {
+                Err(e) if e == EBUSY => result = Err(EBUSY),
+                Err(e) if e == EIO => return Err(EFAULT),
+                other => drop(other?),
+            }
+        }
+        if fits < piece.count() {
+            return Err(ENOSPC);
+        }
+        Ok(())
+    })?;
+    result.and(whole(complete))
+}
+
+/// Brings everything home.
+pub(crate) fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
+    let complete = check(mm, range)?;
+    let mut scratch = Scratch::new(PMD_PAGES.min(range.count() as usize))?;
+
+    for block in range.blocks() {
+        if sys::fatal_signal() {
+            return Err(EINTR);
+        }
+        let mmap = mm.mmap_read_lock();
+        let mut rest = Some(block);
+        while let Some(part) = rest {
+            let (start, end) = (part.start_byte() as usize, part.end_byte() as usize);
+            let Some(vma) = vma_info::first_in(mm, &mmap, start, end) else {
+                break;
+            };
+            let pages = to_host::pages_of(vma);
+            if let Some(part) = part.intersect(pages) {
+                if vma_info::is_anonymous(vma) {
+                    to_host::prefetch(vma, part, &mut scratch)?;
+                }
+            }
+            rest = PageRange::new(pages.end(), block.end()).filter(|rest| !rest.is_empty());
+        }
+    }
+    if sys::has_swapped(mm) {
+        read_in(mm, range)?;
+    }
+    whole(complete)
+}
+
+/// Reads in what is in swap.
+fn read_in(mm: &MmWithUser, range: PageRange) -> Result {
+    for_each_mapped(mm, range, |piece| {
+        let (start, end) = (piece.start_byte() as usize, piece.end_byte() as usize);
+        let readable = {
+            let mmap = mm.mmap_read_lock();
+            // Where the mapping changed since it was found there is nothing to read in any more.
+            vma_info::first_in(mm, &mmap, start, end).is_some_and(|vma| {
+                to_host::pages_of(vma).covers(piece) && vma.flags() & bindings::VM_READ != 0
+            })
+        };
+        if readable {
+            sys::populate(mm, start, end - start)?;
+        }
+        Ok(())
+    })
+}
+
+/// Calls `f` with what is mapped of each block of the range.
+fn for_each_mapped(
+    mm: &MmWithUser,
+    range: PageRange,
+    mut f: impl FnMut(PageRange) -> Result,
+) -> Result {
+    let mut next = range.first();
+
+    while next < range.end() {
+        let rest = PageRange::new(next, range.end()).ok_or(EINVAL)?;
+        let piece = {
+            let mmap = mm.mmap_read_lock();
+            let Some(vma) = vma_info::first_in(
+                mm,
+                &mmap,
+                rest.start_byte() as usize,
+                rest.end_byte() as usize,
+            ) else {
+                break;
+            };
+            rest.intersect(to_host::pages_of(vma))
+                .and_then(|part| part.blocks().next())
+        };
+        let Some(piece) = piece else { break };
+        next = piece.end();
+        f(piece)?;
+    }
+    Ok(())
+}
+
+/// Returns the caller's contexts on a device.
+///
+/// # Errors
+///
+/// `ENODEV` when there are none.
+pub(crate) fn contexts_on(
+    mm: &MmWithUser,
+    device: &Arc<Device>,
+) -> Result<[Option<Arc<Context>>; MAX_CONTEXTS]> {
+    let space = Space::find(mm).ok_or(ENODEV)?;
+    let mut contexts = [const { None }; MAX_CONTEXTS];
+    let map = space.lock_map();
+
+    for (slot, context) in contexts.iter_mut().zip(
+        map.contexts()
+            .filter(|context| Arc::ptr_eq(&context.device, device)),
+    ) {
+        *slot = Some(context.clone());
+    }
+    if contexts.iter().all(Option::is_none) {
+        return Err(ENODEV);
+    }
+    drop(map);
+    Ok(contexts)
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is in use of each 2 MiB chunk of device memory.
+//!
+//! Pages are taken by the allocator, under its mutex, and given back by the last user, under
+//! page-table locks and with interrupts off. So giving back touches nothing but atomics: it clears
+//! bits, and leaves a note when a chunk became empty, which a worker, or the allocator before it,
+//! reads.
+//! Only the allocator sets bits, which is why a chunk that it found free stays free.
+
+use crate::device::dmem;
+use kernel::{
+    mm::device::PMD_PAGES,
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
+    }, //
+};
+
+const WORDS: usize = PMD_PAGES / 64;
+
+struct Chunk {
+    /// A set bit is a page in use.
+    map: [Atomic<u64>; WORDS],
+    /// Number of set bits, changed after the bits are cleared and before they are set, and of
+    /// holds.
+    live: Atomic<i32>,
+    /// While there are any its free pages stay free.
+    holds: Atomic<i32>,
+    /// Number of runs that hold copies.
+    copies: Atomic<i32>,
+}
+
+/// The usage of all chunks of one memory.
+pub(crate) struct Chunks {
+    chunks: KVVec<Chunk>,
+    /// A set bit is a chunk that became empty since the allocator looked.
+    emptied: KVVec<Atomic<u64>>,
+    used: Atomic<i64>,
+}
+
+/// Returns the bits of `word` that pages `first..first + nr` of a chunk occupy.
+fn bits(word: usize, first: usize, nr: usize) -> u64 {
+    let lo = first.saturating_sub(word << 6).min(64);
+    let hi = first.saturating_add(nr).saturating_sub(word << 6).min(64);
+    let below = |n: usize| if n >= 64 { u64::MAX } else { (1 << n) - 1 };
+
+    below(hi) & !below(lo)
+}
+
+impl Chunks {
+    /// Makes the table for `nr` chunks, all free.
+    pub(crate) fn new(nr: usize) -> Result<Self> {
+        let mut chunks = KVVec::with_capacity(nr, GFP_KERNEL)?;
+        for _ in 0..nr {
+            chunks.push(
+                Chunk {
+                    map: [const { Atomic::new(0) }; WORDS],
+                    live: Atomic::new(0),
+                    holds: Atomic::new(0),
+                    copies: Atomic::new(0),
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        let mut emptied = KVVec::with_capacity(nr.div_ceil(64), GFP_KERNEL)?;
+        for _ in 0..nr.div_ceil(64) {
+            emptied.push(Atomic::new(0), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            chunks,
+            emptied,
+            used: Atomic::new(0),
+        })
+    }
+
+    /// Returns the number of chunks.
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Returns the number of pages in use.
+    pub(crate) fn used(&self) -> usize {
+        usize::try_from(self.used.load(Relaxed)).unwrap_or(0)
+    }
+
+    /// Returns the number of pages in use in one chunk.
+    pub(crate) fn live(&self, chunk: usize) -> usize {
+        self.chunks
+            .get(chunk)
+            .map_or(0, |c| usize::try_from(c.live.load(Acquire)).unwrap_or(0))
+    }
+
+    /// Returns whether any of `nr` pages of one chunk is in use.
+    pub(crate) fn is_used(&self, page: usize, nr: usize) -> bool {
+        let Some(chunk) = self.chunks.get(page / PMD_PAGES) else {
+            return false;
+        };
+        let first = page % PMD_PAGES;
+        let words = chunk.map.iter().enumerate();
+        words
+            .into_iter()
+            .any(|(word, map)| map.load(Relaxed) & bits(word, first, nr) != 0)
+    }
+
+    /// Counts `nr` more runs that hold copies in the chunk of `page`. Callable anywhere.
+    pub(crate) fn count_copies(&self, page: usize, nr: i32) {
+        if let Some(chunk) = self.chunks.get(page / PMD_PAGES) {
+            chunk.copies.add(nr, Relaxed);
+        }
+    }
+
+    /// Returns whether there are copies in the chunk of `page`.
+    pub(crate) fn has_copies(&self, page: usize) -> bool {
+        self.chunks
+            .get(page / PMD_PAGES)
+            .is_some_and(|chunk| chunk.copies.load(Relaxed) > 0)
+    }
+
+    /// Finds `nr` free pages in a row that start at a multiple of `nr`, a power of two of at most
+    /// 64 pages.
+    ///
+    /// For the allocator, under its mutex.
+    pub(crate) fn find(&self, chunk: usize, nr: usize) -> Option<usize> {
+        let chunk = self.chunks.get(chunk)?;
+        for (word, used) in chunk.map.iter().enumerate() {
+            // Pairs with the release in `put()`: a page that is seen free is no longer touched.
+            let used = used.load(Acquire);
+            let mut first = word << 6;
+            while first < (word << 6) + 64 {
+                if used & bits(word, first, nr) == 0 {
+                    // Looked at after the bits: one who saw the page in use before it was given
+                    // back held the chunk before that.
+                    return (chunk.holds.load(Relaxed) == 0).then_some(first);
+                }
+                first += nr.max(1);
+            }
+        }
+        None
+    }
+
+    /// Takes pages that are free. For the allocator, under its mutex.
+    pub(crate) fn take(&self, chunk: usize, first: usize, nr: usize) {
+        let Some(chunk) = self.chunks.get(chunk) else {
+            return;
+        };
+        chunk.live.add(nr as i32, Relaxed);
+        self.used.add(nr as i64, Relaxed);
+        for (word, map) in chunk.map.iter().enumerate() {
+            // The bits are clear, so adding is setting.
+            map.add(bits(word, first, nr), Relaxed);
+        }
+    }
+
+    /// Gives pages back. Callable anywhere.
+    pub(crate) fn put(&self, page: usize, nr: usize) {
+        let index = page / PMD_PAGES;
+        let Some(chunk) = self.chunks.get(index) else {
+            return;
+        };
+        let first = page % PMD_PAGES;
+        let words = first / 64..(first + nr).div_ceil(64);
+        // The bits are set, so subtracting is clearing.
+        if nr == 1 {
+            if let Some(map) = chunk.map.get(words.start) {
+                map.fetch_sub(1 << (first % 64), Release);
+            }
+        } else {
+            for (word, map) in words.clone().zip(chunk.map.get(words).unwrap_or(&[])) {
+                map.fetch_sub(bits(word, first, nr), Release);
+            }
+        }
+        self.used.add(-(nr as i64), Relaxed);
+        if chunk.live.fetch_sub(nr as i32, Full) == nr as i32 {
+            self.note_empty(index);
+        }
+    }
+
+    /// Lets pages of the chunk of `page` that are free stay free, until [`Self::release`]. Callable
+    /// anywhere.
+    pub(crate) fn hold(&self, page: usize) {
+        if let Some(chunk) = self.chunks.get(page / PMD_PAGES) {
+            // Not empty, so it is not given back.
+            chunk.live.fetch_add(1, Full);
+            chunk.holds.fetch_add(1, Full);
+        }
+    }
+
+    /// Ends [`Self::hold`].
+    pub(crate) fn release(&self, page: usize) {
+        let index = page / PMD_PAGES;
+        if let Some(chunk) = self.chunks.get(index) {
+            chunk.holds.fetch_sub(1, Release);
+            if chunk.live.fetch_sub(1, Full) == 1 {
+                self.note_empty(index);
+            }
+        }
+    }
+
+    fn note_empty(&self, index: usize) {
+        let Some(word) = self.emptied.get(index / 64) else {
+            return;
+        };
+        let bit = 1u64 << (index % 64);
+        let mut old = word.load(Relaxed);
+        while let Err(now) = word.cmpxchg(old, old | bit, Full) {
+            old = now;
+        }
+        dmem::return_soon();
+    }
+
+    /// Calls `f` with each chunk that is empty and became so since the last call.
+    ///
+    /// For the allocator, under its mutex.
+    pub(crate) fn drain(&self, mut f: impl FnMut(usize)) {
+        for (i, word) in self.emptied.iter().enumerate() {
+            if word.load(Relaxed) == 0 {
+                continue;
+            }
+            let mut bits = word.xchg(0, Full);
+            while bits != 0 {
+                let index = (i << 6) + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                if self.live(index) == 0 {
+                    f(index);
+                }
+            }
+        }
+    }
+}

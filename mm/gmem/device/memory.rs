@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory of one device: its pages, and who gets them.
+//!
+//! The buddy allocator hands out chunks of 2 MiB. Within a chunk pages are handed out singly, in
+//! runs of up to 16, or all at once; [`Chunks`] knows which are in use, and [`Units`] what to evict
+//! first.
+
+use crate::{
+    device::{
+        chunk::Chunks,
+        dmem::{
+            Charge,
+            Limit,
+            Low,
+            Payer,
+            Refusal,
+            Region, //
+        },
+        node::Node,
+        registry::{
+            self,
+            Parts, //
+        },
+        reserve::{
+            Pools,
+            Tenant, //
+        },
+        run::Run,
+        units::{
+            Spot,
+            Units, //
+        }, //
+    },
+    fault::{
+        batch::Scratch,
+        to_host, //
+    },
+    policy::{
+        unit::SLOT_PAGES,
+        Search,
+        Seen,
+        Unit,
+        Verdict, //
+    },
+    reclaim::worker::Worker,
+    sys, //
+};
+use core::ops::Range;
+use kernel::{
+    gpu::buddy::{
+        AllocatedBlocks,
+        GpuBuddy,
+        GpuBuddyAllocFlags,
+        GpuBuddyAllocMode,
+        GpuBuddyParams, //
+    },
+    mm::device::{
+        pagemap::{
+            Fault,
+            FaultResult,
+            Operations,
+            Owner,
+            Pagemap, //
+        },
+        PMD_PAGES, //
+    },
+    new_mutex,
+    new_work,
+    page::PAGE_SHIFT,
+    prelude::*,
+    ptr::Alignment,
+    sizes::SZ_2M,
+    str::CStr,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    workqueue::Work, //
+};
+
+/// Says of device pages that GMEM manages them, on whichever device.
+pub(crate) static OWNER_COOKIE: u8 = 0;
+
+/// The owner of all GMEM pages.
+pub(crate) fn owner() -> Owner {
+    Owner::new(&OWNER_COOKIE)
+}
+
+/// What the page callbacks need: reachable from a page, hence without a lock.
+pub(crate) struct Frames {
+    pub(crate) parts: Parts,
+    pub(crate) chunks: Chunks,
+}
+
+impl Operations for Frames {
+    fn folio_free(&self, page: usize, order: u32) {
+        self.chunks.put(page, 1usize.wrapping_shl(order));
+    }
+
+    fn hold(&self, pages: &Range<usize>) {
+        self.chunks.hold(pages.start);
+    }
+
+    fn release(&self, pages: &Range<usize>) {
+        self.chunks.release(pages.start);
+    }
+
+    fn migrate_to_ram(&self, fault: &Fault<'_>) -> FaultResult {
+        to_host::cpu_fault(fault)
+    }
+}
+
+/// A chunk that is ours.
+pub(super) struct Owned {
+    _block: Pin<KBox<AllocatedBlocks>>,
+    charge: Charge,
+    /// Whose pinned pages it is kept for.
+    pub(super) pool: Option<Tenant>,
+}
+
+/// Which chunks are ours, and in which order they were used.
+pub(super) struct Alloc {
+    pub(super) owned: KVVec<Option<Owned>>,
+    /// The number of chunks that are ours.
+    pub(super) held: usize,
+    pub(super) units: Units,
+    /// The chunk that single pages come from, or where to begin to look for one.
+    open: usize,
+    /// Where to look next for a chunk that counts against a limit.
+    hand: usize,
+    pub(super) pools: Pools,
+}
+
+/// The memory of a device.
+#[pin_data]
+pub(crate) struct Memory {
+    #[pin]
+    pub(crate) map: Pagemap<Frames>,
+    buddy: GpuBuddy,
+    #[pin]
+    pub(super) alloc: Mutex<Alloc>,
+    /// For evictions, one at a time.
+    #[pin]
+    pub(crate) scratch: Mutex<Scratch>,
+    region: Region,
+    #[pin]
+    pub(crate) worker: Worker,
+    #[pin]
+    pub(crate) work: Work<Self>,
+    hnid: i32,
+}
+
+impl Memory {
+    /// Makes pages for `size` bytes of memory, a multiple of 2 MiB, on a node or, without one, on
+    /// the caller's; `hnid` is the number it goes by.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a bad size, `ENOMEM`, `ERANGE` when no physical address range is free.
+    pub(crate) fn new(
+        parts: Parts,
+        name: &CStr,
+        size: usize,
+        hnid: i32,
+        node: Option<&Node>,
+    ) -> Result<Arc<Self>> {
+        if size == 0 || size % SZ_2M != 0 {
+            return Err(EINVAL);
+        }
+        let nr = size / SZ_2M;
+        let buddy = GpuBuddy::new(GpuBuddyParams {
+            base_offset: 0,
+            size: size as u64,
+            chunk_size: Alignment::new::<SZ_2M>(),
+        })?;
+        let chunks = Chunks::new(nr)?;
+        let region = Region::new(name, size)?;
+        let mut owned = KVVec::with_capacity(nr, GFP_KERNEL)?;
+        for _ in 0..nr {
+            owned.push(None, GFP_KERNEL)?;
+        }
+        let units = Units::new(nr)?;
+        let scratch = Scratch::for_chunk()?;
+        Arc::pin_init(
+            try_pin_init!(Self {
+                map <- Pagemap::new(
+                    c"gmem",
+                    size >> PAGE_SHIFT,
+                    node.map(Node::id),
+                    owner(),
+                    Frames { parts, chunks }
+                ),
+                buddy,
+                alloc <- new_mutex!(Alloc {
+                    owned,
+                    held: 0,
+                    units,
+                    open: 0,
+                    hand: 0,
+                    pools: Pools::new(),
+                }, "gmem_device_memory"),
+                scratch <- new_mutex!(scratch, "gmem_evict_scratch"),
+                region,
+                worker <- Worker::new(),
+                work <- new_work!("gmem_evict"),
+                hnid,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    pub(super) fn chunks(&self) -> &Chunks {
+        &self.map.data().chunks
+    }
+
+    /// Returns the driver's functions and the counters.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.map.data().parts
+    }
+
+    /// Returns the number of the memory's node.
+    pub(crate) fn hnid(&self) -> i32 {
+        self.hnid
+    }
+
+    /// Returns the size in pages.
+    pub(crate) fn pages(&self) -> usize {
+        self.map.pfns().len()
+    }
+
+    /// Returns the number of pages in use.
+    pub(crate) fn used(&self) -> usize {
+        self.chunks().used()
+    }
+
+    /// Returns the number of pages in use in the chunk that `page` is in.
+    pub(crate) fn chunk_used(&self, page: usize) -> usize {
+        self.chunks().live(page / PMD_PAGES)
+    }
+
+    /// Returns whether there are copies in the chunk that `page` is in.
+    pub(crate) fn has_copies(&self, page: usize) -> bool {
+        self.chunks().has_copies(page)
+    }
+
+    /// Takes `nr` pages in a row, aligned to their number: 512 or a power of two up to 16.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there are none, or a limit of `payer` is in the way; `ENOMEM`.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        payer: &Payer,
+        nr: usize,
+        spot: Spot,
+    ) -> Result<Run, Refusal> {
+        if sys::should_fail(sys::Site::Alloc) {
+            return Err(ENOSPC.into());
+        }
+        let mut alloc = self.alloc.lock();
+        if nr < PMD_PAGES {
+            // Before empty chunks are given back: one that was just emptied is taken again, so
+            // that pages that move to and fro use the same memory.
+            if let Some((chunk, first)) = self.find(&mut alloc, payer, nr) {
+                return Ok(self.taken(&mut alloc, chunk, first, nr, spot));
+            }
+        }
+        self.drain(&mut alloc);
+        let chunk = self.grow(&mut alloc, payer)?;
+        if nr < PMD_PAGES {
+            alloc.open = chunk;
+        }
+        Ok(self.taken(&mut alloc, chunk, 0, nr, spot))
+    }
+
+    fn taken(
+        self: &Arc<Self>,
+        alloc: &mut Alloc,
+        chunk: usize,
+        first: usize,
+        nr: usize,
+        spot: Spot,
+    ) -> Run {
+        let page = chunk * PMD_PAGES + first;
+        self.chunks().take(chunk, first, nr);
+        alloc.units.taken(page, nr, spot);
+        Run {
+            memory: self.clone(),
+            first: page,
+            nr,
+            taken: 0,
+            copies: false,
+        }
+    }
+
+    /// Gives empty chunks back to the buddy allocator, and ends their charge.
+    pub(crate) fn return_chunks(&self) {
+        self.drain(&mut self.alloc.lock());
+    }
+
+    fn drain(&self, alloc: &mut Alloc) {
+        let Alloc {
+            owned,
+            held,
+            units,
+            pools,
+            ..
+        } = alloc;
+        self.chunks().drain(|chunk| {
+            if let Some(entry) = owned.get_mut(chunk) {
+                let pool = entry.as_ref().and_then(|owned| owned.pool);
+                if pool.is_some_and(|tenant| !pools.lets_go(tenant, chunk)) {
+                    return;
+                }
+                if entry.take().is_some() {
+                    *held -= 1;
+                }
+            }
+            units.forget(chunk);
+        });
+    }
+
+    /// Finds room for a few pages in a chunk that is in use already, and that `payer` pays for.
+    fn find(&self, alloc: &mut Alloc, payer: &Payer, nr: usize) -> Option<(usize, usize)> {
+        let chunks = self.chunks();
+        let nr_chunks = chunks.len().max(1);
+        let (chunk, first) = (0..nr_chunks).find_map(|i| {
+            let chunk = (alloc.open + i) % nr_chunks;
+            let owned = alloc.owned.get(chunk)?.as_ref()?;
+            let paid = owned.charge.is_of(payer) && owned.pool.is_none();
+            if !paid || chunks.live(chunk) + nr > PMD_PAGES {
+                return None;
+            }
+            Some((chunk, chunks.find(chunk, nr)?))
+        })?;
+        // What is left of a chunk that was taken whole.
+        alloc.units.split(chunk);
+        alloc.open = chunk;
+        Some((chunk, first))
+    }
+
+    /// Gets one more chunk.
+    fn grow(&self, alloc: &mut Alloc, payer: &Payer) -> Result<usize, Refusal> {
+        let charge = self.region.charge(payer, SZ_2M)?;
+        let block = KBox::pin_init(
+            self.buddy.alloc_blocks(
+                GpuBuddyAllocMode::Simple,
+                SZ_2M as u64,
+                Alignment::new::<SZ_2M>(),
+                GpuBuddyAllocFlags::default(),
+            ),
+            GFP_KERNEL,
+        )?;
+        let offset = block.iter().next().ok_or(ENOSPC)?.offset();
+        let chunk = usize::try_from(offset).map_err(Error::from)? / SZ_2M;
+        *alloc.owned.get_mut(chunk).ok_or(ENOSPC)? = Some(Owned {
+            _block: block,
+            charge,
+            pool: None,
+        });
+        alloc.held += 1;
+        Ok(chunk)
+    }
+
+    /// Returns the number of free pages, or with `whole` of those in chunks that are all free.
+    pub(crate) fn free(&self, whole: bool) -> usize {
+        let mut alloc = self.alloc.lock();
+        if !whole {
+            let unused = alloc.pools.unused(self.chunks());
+            return self.pages().saturating_sub(self.used() + unused);
+        }
+        self.drain(&mut alloc);
+        (self.nr_chunks() - alloc.held) * PMD_PAGES
+    }
+
+    /// Returns whether what is in the chunk of `page` may leave to make room for `payer`: what
+    /// `dmem.min` guarantees to others is left alone, and what `dmem.low` does according to `low`.
+    pub(crate) fn may_leave(&self, page: usize, payer: Option<&Payer>, low: &mut Low) -> bool {
+        let alloc = self.alloc.lock();
+        let owned = alloc.owned.get(page / PMD_PAGES).and_then(Option::as_ref);
+
+        owned.is_some_and(|owned| match payer {
+            _ if owned.pool.is_some() => false,
+            Some(payer) => owned.charge.is_of(payer),
+            None => owned.charge.may_evict(None, low),
+        })
+    }
+
+    /// Returns the first page of the next chunk that counts against a limit, going round.
+    pub(crate) fn next_of(&self, limit: &Limit, low: &mut Low) -> Option<usize> {
+        let mut alloc = self.alloc.lock();
+        let nr = self.nr_chunks().max(1);
+        let chunk = (1..=nr).map(|i| (alloc.hand + i) % nr).find(|chunk| {
+            let owned = alloc.owned.get(*chunk).and_then(Option::as_ref);
+            owned.is_some_and(|owned| {
+                owned.pool.is_none() && owned.charge.may_evict(Some(limit), low)
+            })
+        })?;
+        alloc.hand = chunk;
+        Some(chunk * PMD_PAGES)
+    }
+
+    /// Returns the units of the chunk at `page`, and where they were mapped last.
+    pub(crate) fn units_of(&self, page: usize) -> impl Iterator<Item = (Unit, Spot)> + use<'_> {
+        let chunk = page / PMD_PAGES;
+        let mut next = Some(chunk * PMD_PAGES);
+        core::iter::from_fn(move || {
+            let (unit, spot) = self.alloc.lock().units.at(next?);
+            let end = unit.first_page() + unit.pages();
+            next = Some(end).filter(|end| end / PMD_PAGES == chunk);
+            Some((unit, spot))
+        })
+    }
+
+    /// Returns whether any of `nr` pages of one chunk is in use.
+    pub(crate) fn is_used(&self, page: usize, nr: usize) -> bool {
+        self.chunks().is_used(page, nr)
+    }
+
+    /// Notes that a device maps pages of the memory: for each run its first page, their number, and
+    /// where.
+    pub(crate) fn touch(&self, runs: impl Iterator<Item = (usize, usize, Spot)>) {
+        let mut alloc = self.alloc.lock();
+        for (first, nr, spot) in runs {
+            let mut i = 0;
+            while i < nr {
+                let page = first + i;
+                alloc.units.touch(page, spot.after(i));
+                i += SLOT_PAGES - page % SLOT_PAGES;
+            }
+        }
+    }
+
+    /// Returns the unit to ask the devices about next, and where it was mapped last.
+    pub(crate) fn candidate(&self, search: &mut Search) -> Option<(Unit, Spot)> {
+        let mut alloc = self.alloc.lock();
+        let unit = alloc.units.candidate(search)?;
+
+        Some((unit, alloc.units.spot(unit)))
+    }
+
+    /// Decides about it.
+    pub(crate) fn decide(&self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict {
+        self.alloc.lock().units.decide(search, unit, seen)
+    }
+
+    /// Notes that nothing came for a while.
+    pub(crate) fn rest(&self) {
+        self.alloc.lock().units.rest();
+    }
+
+    /// Notes that the huge folio at `page` was taken apart.
+    pub(crate) fn split(&self, page: usize) {
+        self.alloc.lock().units.split(page / PMD_PAGES);
+    }
+
+    /// Returns the number of chunks.
+    pub(crate) fn nr_chunks(&self) -> usize {
+        self.chunks().len()
+    }
+}
+
+/// Gives empty chunks back, of all devices.
+pub(crate) fn return_chunks() {
+    registry::for_each(|device| {
+        if let Some(memory) = device.memory() {
+            memory.return_chunks();
+        }
+    });
+}

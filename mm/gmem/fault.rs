@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Faults: of a device, which pages migrate to, and of the CPU, which they return to.
+
+pub(crate) mod batch;
+pub(crate) mod counts;
+pub(crate) mod map;
+pub(crate) mod migrate;
+pub(crate) mod pingpong;
+pub(crate) mod readahead;
+pub(crate) mod serve;
+pub(crate) mod to_device;
+pub(crate) mod to_host;

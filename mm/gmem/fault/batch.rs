@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The steps that every migration shares: who the source is, copying it, and giving up a page
+//! whose copy failed.
+
+use crate::{
+    device::{
+        memory::Memory,
+        mmu::Mmu,
+        registry, //
+    },
+    fault::serve::Served,
+    sys::{
+        self,
+        CopyRun,
+        MapRun, //
+    }, //
+};
+use kernel::{
+    alloc::Flags,
+    mm::device::{
+        hmm::PagePfn,
+        migrate::{
+            Arrays,
+            Migration,
+            Source, //
+        },
+        PMD_PAGES, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Size of a base page, in bytes.
+pub(crate) const PAGE: u64 = 1 << PAGE_SHIFT;
+
+/// Scratch memory for one block. It needs no pages in a row, for which a host that is full would
+/// kill somebody.
+pub(crate) struct Batch {
+    pub(crate) arrays: Arrays,
+    pub(crate) pfns: KVVec<PagePfn>,
+    pub(crate) maps: KVVec<MapRun>,
+    pub(crate) runs: Runs,
+    /// There was no free device memory at once.
+    pub(crate) waited: bool,
+    /// There was device memory for a part of the pages only.
+    pub(crate) short: bool,
+    /// What the request came to.
+    pub(crate) served: Served,
+}
+
+impl Batch {
+    /// Makes scratch memory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(flags: Flags) -> Result<KBox<Self>> {
+        Ok(KBox::new(
+            Self {
+                arrays: Arrays::new(PMD_PAGES, flags)?,
+                pfns: KVVec::from_elem(PagePfn::PEEK, PMD_PAGES, flags)?,
+                maps: KVVec::with_capacity(PMD_PAGES, flags)?,
+                runs: Runs::new(PMD_PAGES, flags)?,
+                waited: false,
+                short: false,
+                served: Served::default(),
+            },
+            flags,
+        )?)
+    }
+}
+
+/// Scratch memory to bring pages home.
+pub(crate) struct Scratch {
+    pub(crate) arrays: Arrays,
+    pub(crate) runs: Runs,
+}
+
+impl Scratch {
+    /// Makes scratch memory for so many pages of a VMA.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(pages: usize) -> Result<Self> {
+        Ok(Self {
+            arrays: Arrays::new(pages, GFP_KERNEL)?,
+            runs: Runs::new(pages, GFP_KERNEL)?,
+        })
+    }
+
+    /// Makes scratch memory for a chunk of device memory. Eviction has it from the beginning: a
+    /// host that is full would kill somebody for it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn for_chunk() -> Result<Self> {
+        Ok(Self {
+            arrays: Arrays::for_pagemap(PMD_PAGES)?,
+            runs: Runs::new(PMD_PAGES, GFP_KERNEL)?,
+        })
+    }
+}
+
+/// A list of copies, as long as it has to be at most.
+pub(crate) struct Runs(KVVec<CopyRun>);
+
+impl Runs {
+    /// Makes an empty list for a range of so many pages.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(pages: usize, flags: Flags) -> Result<Self> {
+        Ok(Self(KVVec::with_capacity(pages, flags)?))
+    }
+
+    /// Empties the list.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds a copy; one that continues the last one makes it longer.
+    ///
+    /// A list holds at most one element a page of a block, which is its capacity.
+    #[inline]
+    pub(crate) fn push(&mut self, dev_addr: u64, other: u64, len: u64) {
+        if let Some(last) = self.0.last_mut() {
+            if last.dev_addr.wrapping_add(last.len) == dev_addr
+                && last.other.wrapping_add(last.len) == other
+            {
+                last.len = last.len.wrapping_add(len);
+                return;
+            }
+        }
+        let full = self.0.push_within_capacity(CopyRun {
+            dev_addr,
+            other,
+            len,
+        });
+        debug_assert!(full.is_ok());
+    }
+
+    /// Returns the copies.
+    pub(crate) fn as_slice(&self) -> &[CopyRun] {
+        &self.0
+    }
+}
+
+/// One page of a migration, or one huge page.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    pub(crate) index: usize,
+    pub(crate) source: Source,
+    /// In base pages.
+    pub(crate) pages: usize,
+}
+
+impl Piece {
+    /// Returns the length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        (self.pages as u64) << PAGE_SHIFT
+    }
+}
+
+/// Calls `f` with every piece of the migration; `split` takes a huge source apart.
+pub(crate) fn for_each_piece(
+    m: &mut Migration<'_>,
+    split: bool,
+    mut f: impl FnMut(&mut Migration<'_>, Piece),
+) {
+    // A huge source has one element; the ones behind it are empty.
+    let huge = m.is_huge(0).then(|| m.source(0));
+
+    if let (Some(source), false) = (huge, split) {
+        let piece = Piece {
+            index: 0,
+            source,
+            pages: PMD_PAGES,
+        };
+        return f(m, piece);
+    }
+    for index in 0..m.len() {
+        let source = huge.map_or_else(|| m.source(index), |source| source.after(index));
+        let piece = Piece {
+            index,
+            source,
+            pages: 1,
+        };
+        if source != Source::Unselected {
+            f(m, piece);
+        }
+    }
+}
+
+/// Returns the memory of a device page, asking the list of devices only when it is not `last`.
+pub(crate) fn memory_of(
+    last: &mut Option<Arc<Memory>>,
+    pfn: usize,
+) -> Option<(Arc<Memory>, usize)> {
+    if let Some(memory) = last {
+        if let Some(page) = memory.map.page(pfn) {
+            return Some((memory.clone(), page));
+        }
+    }
+    let (memory, page) = registry::memory_of(pfn)?;
+    *last = Some(memory.clone());
+    Some((memory, page))
+}
+
+/// Copies from the memory of device `src` to that of `dst`, directly or through a host page.
+pub(crate) fn copy_peer(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
+    match dst.copy_peer(src, core::slice::from_ref(run)) {
+        Err(e) if e == sys::eopnotsupp() => bounce(dst, src, run),
+        result => result,
+    }
+}
+
+fn bounce(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
+    let page = kernel::mm::device::folio::LockedFolio::alloc_evict(0)?;
+    let host = (page.pfn() as u64) << PAGE_SHIFT;
+    let mut done = 0;
+
+    while done < run.len {
+        src.copy_from_dev(&[CopyRun {
+            dev_addr: run.other.wrapping_add(done),
+            other: host,
+            len: PAGE,
+        }])?;
+        dst.copy_to_dev(&[CopyRun {
+            dev_addr: run.dev_addr.wrapping_add(done),
+            other: host,
+            len: PAGE,
+        }])?;
+        done = done.wrapping_add(PAGE);
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bringing what a fault needs to the device, and what to do when that does not work.
+
+use crate::{
+    device::{
+        memory::{
+            owner,
+            Memory, //
+        },
+        reserve::Tenant, //
+    },
+    fault::{
+        batch::Batch,
+        map::{
+            all_local,
+            peek, //
+        },
+        pingpong::Turn,
+        serve::{
+            Part,
+            Purpose,
+            MAX_MOVES, //
+        },
+        to_device, //
+    },
+    policy::unit::SLOT_PAGES,
+    range::PageRange,
+    reclaim::host_room::Room,
+    space::address_space::Watch, //
+};
+use kernel::{
+    mm::{
+        device::{
+            hmm,
+            vma as vma_info, //
+        },
+        virt::VmaRef,
+        MmapReadGuard, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What is known of the pages that are to come.
+pub(crate) struct Wanted<'a> {
+    pub(crate) memory: &'a Arc<Memory>,
+    /// Whose reserved memory the pages belong into, if they are pinned.
+    pub(crate) pool: Option<Tenant>,
+    pub(crate) vma: &'a VmaRef,
+    pub(crate) watch: &'a Watch,
+    pub(crate) mmap: &'a MmapReadGuard<'a>,
+    /// What the device asks for.
+    pub(crate) piece: PageRange,
+    /// What is to come with it.
+    pub(crate) range: PageRange,
+    /// How often that was tried.
+    pub(crate) moves: usize,
+}
+
+/// What came of it.
+pub(crate) enum Brought {
+    /// These pages can be mapped; they should be there if not so many moves were tried.
+    Map {
+        /// The pages.
+        range: PageRange,
+        /// As [`Wanted::moves`].
+        moves: usize,
+    },
+    /// These pages are to be mapped where they are.
+    Stay(PageRange),
+    /// The page table changed: the same again.
+    Collision,
+    /// Try once more to move them.
+    Again,
+}
+
+impl Part<'_> {
+    /// Brings what is wanted.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` when a copy failed; `ENOMEM` when there is neither room on the device nor memory on
+    /// the host; (prefetch) also when there is no room.
+    pub(crate) fn bring(&self, wanted: &Wanted<'_>, batch: &mut Batch) -> Result<Brought> {
+        let &Wanted {
+            memory,
+            piece,
+            range,
+            moves,
+            ..
+        } = wanted;
+        let thrash = &self.context.space.thrash;
+        let pfns = peek(range, batch)?;
+        let seq = wanted.watch.read_begin();
+        let start = range.start_byte() as usize;
+        if hmm::read(wanted.mmap, wanted.watch, seq, start, pfns, Some(owner())).is_err() {
+            return Ok(Brought::Collision);
+        }
+        if moves >= MAX_MOVES || all_local(memory, piece, range, pfns) {
+            return Ok(Brought::Map { range, moves });
+        }
+        if self.request.purpose.is_demand() && wanted.pool.is_none() {
+            if let Some(until) = thrash.stays(range) {
+                let stays = first_block(piece, range);
+                memory.parts().stats.bounced.add(1);
+                thrash.hold(&self.context.space, stays, until);
+                return Ok(Brought::Stay(stays));
+            }
+        }
+        let turn = Turn::begin(memory.parts().id as u8);
+        let mut moved = self.move_in(wanted, range, batch);
+        // Mapping what did not come would make pages of the host of it, which may have none left.
+        let short = moved.is_ok()
+            && batch.short
+            && self.request.purpose.is_demand()
+            && !self.is_filled(wanted, piece, batch)?
+            && self.fill(wanted, batch).is_err();
+        if short {
+            moved = Err(ENOSPC);
+        }
+        // No room for a block: the page that is needed now may find some, or be one that came.
+        if self.request.purpose.is_demand() && is_tight(&moved) {
+            if let Some(one) = PageRange::page(piece.first()).filter(|one| *one != range) {
+                moved = if short && self.is_filled(wanted, one, batch)? {
+                    Ok(0)
+                } else {
+                    self.move_in(wanted, one, batch)
+                };
+                if moved.is_ok() {
+                    return Ok(Brought::Map { range: one, moves });
+                }
+            }
+        }
+        match moved {
+            Ok(pages) => {
+                if self.request.purpose == Purpose::Ahead {
+                    memory.parts().stats.ahead.add(pages << PAGE_SHIFT);
+                } else if pages > 0 && self.request.purpose.is_demand() {
+                    thrash.moved(range, &turn);
+                }
+                Ok(Brought::Map { range, moves })
+            }
+            Err(e) => self.instead(wanted, e, batch),
+        }
+    }
+
+    /// Decides what to do when the pages would not come.
+    fn instead(&self, wanted: &Wanted<'_>, e: Error, batch: &mut Batch) -> Result<Brought> {
+        let &Wanted { range, moves, .. } = wanted;
+        if e == EAGAIN {
+            // A program has to supply what is missing, which it will not do for a device.
+            if wanted.vma.flags() & vma_info::VM_UFFD_MISSING != 0 {
+                return Ok(Brought::Map { range, moves });
+            }
+            // Perhaps somebody else filled the hole.
+            if moves + 1 < MAX_MOVES {
+                return Ok(Brought::Again);
+            }
+            if !self.is_filled(wanted, wanted.piece, batch)? {
+                return Err(ENOMEM);
+            }
+            return Ok(Brought::Map { range, moves });
+        }
+        if !self.request.purpose.is_demand() || e == EIO {
+            return Err(e);
+        }
+        // Where there is no room, a device that waits is served remotely. What is nowhere yet is
+        // not brought to a host that has no memory: that would end with an OOM kill.
+        if !self.is_filled(wanted, wanted.piece, batch)? {
+            self.fill(wanted, batch)?;
+        }
+        Ok(Brought::Map {
+            range,
+            moves: MAX_MOVES,
+        })
+    }
+
+    fn move_in(&self, wanted: &Wanted<'_>, range: PageRange, batch: &mut Batch) -> Result<usize> {
+        let job = to_device::Job {
+            memory: wanted.memory,
+            payer: self.payer,
+            pool: wanted.pool,
+            vma: wanted.vma,
+            range,
+            exclusive_only: self.request.write,
+            existing_only: self.request.purpose == Purpose::Ahead,
+            space: self.context.space.key(),
+        };
+        to_device::to_device(&job, batch)
+    }
+
+    /// Fills what the device asks for on the host.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` when the host has no room.
+    fn fill(&self, wanted: &Wanted<'_>, batch: &mut Batch) -> Result {
+        // A page may become a huge one, which is as large as the range at most.
+        let _room = Room::take(wanted.range.count() as usize)?;
+        let pfns = peek(wanted.piece, batch)?;
+        pfns.fill(self.want());
+        let seq = wanted.watch.read_begin();
+        let start = wanted.piece.start_byte() as usize;
+        // If that fails the read behind it says why.
+        let _ = hmm::read(wanted.mmap, wanted.watch, seq, start, pfns, Some(owner()));
+        Ok(())
+    }
+
+    /// Returns whether all `pages` of what is wanted are in some memory.
+    fn is_filled(&self, wanted: &Wanted<'_>, pages: PageRange, batch: &mut Batch) -> Result<bool> {
+        let pages = pages.intersect(wanted.range).ok_or(EFAULT)?;
+        let pfns = peek(pages, batch)?;
+        let seq = wanted.watch.read_begin();
+        let start = pages.start_byte() as usize;
+        let read = hmm::read(wanted.mmap, wanted.watch, seq, start, pfns, Some(owner()));
+
+        Ok(read.is_ok() && pfns.iter().all(|pfn| pfn.pfn().is_some()))
+    }
+}
+
+/// Returns what of `range` is decided about at once: a block of 2 MiB, or the 64 KiB that `piece`
+/// begins in.
+fn first_block(piece: PageRange, range: PageRange) -> PageRange {
+    if range.is_block() {
+        return range;
+    }
+    PageRange::page(piece.first())
+        .map(|page| page.align_out(SLOT_PAGES.trailing_zeros()))
+        .and_then(|first| first.intersect(range))
+        .unwrap_or(range)
+}
+
+/// Was there no room?
+fn is_tight(moved: &Result<usize>) -> bool {
+    matches!(moved, Err(e) if *e == ENOMEM || *e == ENOSPC)
+}

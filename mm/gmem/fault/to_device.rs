@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Moving pages to a device.
+
+use crate::{
+    device::{
+        dmem::Payer,
+        memory::{
+            owner,
+            Memory, //
+        },
+        reserve::Tenant,
+        run::Run,
+        units::Spot, //
+    },
+    fault::{
+        batch::{
+            copy_peer,
+            for_each_piece,
+            memory_of,
+            Batch,
+            Runs,
+            PAGE, //
+        },
+        counts::Counts, //
+    },
+    range::PageRange,
+    reclaim::evict,
+    sys, //
+};
+use kernel::{
+    mm::{
+        device::{
+            migrate::{
+                Migration,
+                Select,
+                Source, //
+            },
+            vma as vma_info,
+            PMD_PAGES, //
+        },
+        virt::VmaRef, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Pages are taken from the device in runs of this many where no whole chunk can be had: 64 KiB.
+const RUN_PAGES: usize = 16;
+
+/// What is to move.
+pub(crate) struct Job<'a> {
+    pub(crate) memory: &'a Arc<Memory>,
+    pub(crate) payer: &'a Payer,
+    /// For whose pinned pages the range is, if it is pinned.
+    pub(crate) pool: Option<Tenant>,
+    pub(crate) vma: &'a VmaRef,
+    /// Inside the VMA and inside one block.
+    pub(crate) range: PageRange,
+    /// Leave pages alone that the CPU may not write: the caller wants to write, and would only
+    /// have to bring them back to break COW.
+    pub(crate) exclusive_only: bool,
+    /// Leave addresses alone that have no page yet.
+    pub(crate) existing_only: bool,
+    /// The key of the address space.
+    pub(crate) space: usize,
+}
+
+impl Job<'_> {
+    /// Returns where page `index` of the range is.
+    fn spot(&self, index: usize) -> Spot {
+        let range = Spot {
+            space: self.space,
+            page: self.range.first(),
+        };
+        range.after(index)
+    }
+
+    /// Takes room for `nr` pages from page `index` of the range on.
+    ///
+    /// What comes ahead pushes nothing out of a device that was never full.
+    fn take(&self, nr: usize, index: usize, waited: &mut bool) -> Result<Run> {
+        let spot = self.spot(index);
+
+        if self.existing_only && !self.memory.worker.is_scarce() {
+            let taken = self.memory.take(self.payer, nr, spot);
+            return taken.map_err(|refusal| refusal.error);
+        }
+        evict::take(self.memory, self.payer, nr, spot, waited)
+    }
+}
+
+/// Device memory for a range, taken before any page is touched.
+struct Destination {
+    runs: KVec<Run>,
+    step: usize,
+}
+
+impl Destination {
+    /// Takes room for `pages` pages from what is kept for pinned pages, in runs of `step`.
+    fn reserved(memory: &Arc<Memory>, tenant: Tenant, pages: usize, step: usize) -> Result<Self> {
+        let nr = pages.div_ceil(step.max(1));
+        let mut runs = KVec::with_capacity(nr, GFP_KERNEL)?;
+        for _ in 0..nr {
+            let run = memory.take_reserved(tenant, step).ok_or(ENOSPC)?;
+            runs.push(run, GFP_KERNEL)?;
+        }
+        Ok(Self { runs, step })
+    }
+
+    /// Takes room for a job.
+    ///
+    /// A pinned page that a child shares still lies in the room of its own copy; then there is too
+    /// little, and the page comes to room that is not kept.
+    fn of(job: &Job<'_>, pages: usize, waited: &mut bool) -> Result<Self> {
+        if let Some(tenant) = job.pool {
+            let steps = [PMD_PAGES, RUN_PAGES, 1];
+            for step in steps.into_iter().filter(|step| *step <= pages) {
+                if let Ok(reserved) = Self::reserved(job.memory, tenant, pages, step) {
+                    return Ok(reserved);
+                }
+            }
+        }
+        Self::take(job, pages, waited)
+    }
+
+    /// Takes room for `pages` pages; a whole block comes as one chunk when there is one. Small
+    /// pages make no whole chunk leave.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` or `ENOMEM` when there is no room for a single page.
+    fn take(job: &Job<'_>, pages: usize, waited: &mut bool) -> Result<Self> {
+        let mut runs = KVec::new();
+        let whole = vma_info::thp_allowed(job.vma) || !job.memory.worker.is_scarce();
+        if pages == PMD_PAGES && whole {
+            if let Ok(run) = job.take(PMD_PAGES, 0, waited) {
+                runs.push(run, GFP_KERNEL)?;
+                return Ok(Self {
+                    runs,
+                    step: PMD_PAGES,
+                });
+            }
+        }
+        let step = if pages == 1 { 1 } else { RUN_PAGES };
+        let mut covered = 0;
+        while covered < pages {
+            match job.take(step, covered, waited) {
+                Ok(run) => runs.push(run, GFP_KERNEL)?,
+                Err(_) if covered > 0 => break,
+                Err(e) => return Err(e),
+            }
+            covered += step;
+        }
+        Ok(Self { runs, step })
+    }
+
+    fn pages(&self) -> usize {
+        self.runs.iter().map(Run::len).sum()
+    }
+
+    fn whole(&mut self) -> Option<&mut Run> {
+        self.runs.first_mut().filter(|run| run.len() == PMD_PAGES)
+    }
+
+    fn run(&mut self, index: usize) -> Option<(&mut Run, usize)> {
+        let step = self.step.max(1);
+        Some((self.runs.get_mut(index / step)?, index % step))
+    }
+}
+
+/// Moves what can be moved of the range; pages that are there already stay. Returns the number of
+/// pages that moved, without those that were made.
+///
+/// # Errors
+///
+/// `ENOSPC` when the device has no room, `ENOMEM` when the host has none, `EIO` when a copy failed;
+/// `EAGAIN` when the core would not fill a hole: somebody else did, or its memory cgroup is full;
+/// `EINVAL` for a VMA whose pages cannot move.
+pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result<usize> {
+    let pages = job.range.count() as usize;
+    let mut dst = Destination::of(job, pages, &mut batch.waited)?;
+    batch.short = dst.pages() < pages;
+    let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
+    let select = Select {
+        host: true,
+        device: true,
+        huge: job.range.is_block(),
+    };
+    let mut m = Migration::from_vma(job.vma, bytes, select, owner(), &mut batch.arrays)?;
+    if m.is_empty() {
+        return Ok(0);
+    }
+    let apart = !place(job, &mut m, &mut dst);
+    // The core fills a huge hole as a whole, and does not look whether all pages have a place.
+    if apart && m.is_huge(0) && m.source(0) == Source::Hole && dst.pages() < pages {
+        (0..pages).for_each(|index| drop(m.take_dst(index)));
+        return Err(ENOSPC);
+    }
+    let result = copy(job, &mut m, apart, &mut batch.runs);
+    let counts = Counts::of(&mut m, apart);
+    m.commit();
+    let addr = job.range.start_byte() as usize;
+    let report = counts.report(job.memory, addr, &m);
+    if result.is_ok() && report.unfilled > 0 {
+        return Err(EAGAIN);
+    }
+    result.map(|()| report.moved)
+}
+
+/// Says for each page where it goes. Returns whether a huge page goes in one piece.
+fn place(job: &Job<'_>, m: &mut Migration<'_>, dst: &mut Destination) -> bool {
+    if m.is_huge(0) && wanted(job, m, 0) {
+        let huge_ok = m.source(0) != Source::Hole || vma_info::thp_allowed(job.vma);
+        let folio = dst.whole().filter(|_| huge_ok).and_then(Run::huge_folio);
+        if let Some(folio) = folio {
+            m.set_dst(0, folio);
+            return true;
+        }
+    }
+    // A huge source without a huge destination is taken apart by the migration.
+    let apart = m.is_huge(0);
+    for_each_piece(m, apart, |m, piece| {
+        if !wanted(job, m, if apart { 0 } else { piece.index }) {
+            return;
+        }
+        let folio = dst
+            .run(piece.index)
+            .and_then(|(run, offset)| run.folio(offset));
+        if let Some(folio) = folio {
+            m.set_dst(piece.index, folio);
+        }
+    });
+    false
+}
+
+/// Decides whether a collected page is to move.
+fn wanted(job: &Job<'_>, m: &Migration<'_>, index: usize) -> bool {
+    match m.source(index) {
+        Source::Unselected => false,
+        Source::Hole => !job.existing_only,
+        // A merged page would have to be taken apart at the first write.
+        Source::Host { .. } => !m.is_ksm(index) && (m.is_writable(index) || !job.exclusive_only),
+        Source::Device { pfn } => {
+            job.memory.map.page(pfn).is_none() && (m.is_writable(index) || !job.exclusive_only)
+        }
+    }
+}
+
+/// Fills the destinations; a page whose copy fails loses its destination.
+fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> Result {
+    let mmu = job.memory.parts().mmu;
+    let mut result = Ok(());
+    let memory = &job.memory.map;
+
+    // Zeroes, then host pages: one call of the driver each.
+    for holes in [true, false] {
+        runs.clear();
+        for_each_piece(m, apart, |m, piece| {
+            let Some(page) = m.dst_pfn(piece.index).and_then(|pfn| memory.page(pfn)) else {
+                return;
+            };
+            let to = (page as u64) << PAGE_SHIFT;
+            match piece.source {
+                // The other side of a zero-fill follows the device side, so that runs join.
+                Source::Hole if holes => runs.push(to, to, piece.len()),
+                Source::Host { pfn } if !holes => {
+                    runs.push(to, (pfn as u64) << PAGE_SHIFT, piece.len());
+                }
+                _ => {}
+            }
+        });
+        let done = if holes {
+            mmu.zero(runs.as_slice())
+        } else {
+            mmu.copy_to_dev(runs.as_slice())
+        };
+        if done.is_err() {
+            result = Err(EIO);
+            for_each_piece(m, apart, |m, piece| {
+                if matches!(piece.source, Source::Hole) == holes
+                    && !matches!(piece.source, Source::Device { .. })
+                {
+                    drop(m.take_dst(piece.index));
+                }
+            });
+        }
+    }
+
+    // Pages of other devices, one by one: they are few or huge.
+    let mut last = None;
+    for_each_piece(m, apart, |m, piece| {
+        let Source::Device { pfn } = piece.source else {
+            return;
+        };
+        let Some(to) = m.dst_pfn(piece.index).and_then(|pfn| memory.page(pfn)) else {
+            return;
+        };
+        let done = memory_of(&mut last, pfn)
+            .ok_or(EIO)
+            .and_then(|(src, page)| {
+                let run = sys::CopyRun {
+                    dev_addr: (to as u64) << PAGE_SHIFT,
+                    other: (page as u64) << PAGE_SHIFT,
+                    len: piece.len(),
+                };
+                copy_peer(&mmu, &src.parts().mmu, &run)
+            });
+        if done.is_err() {
+            result = Err(EIO);
+            drop(m.take_dst(piece.index));
+        }
+    });
+    result
+}
+
+const _: () = assert!(PAGE == 1 << PAGE_SHIFT);

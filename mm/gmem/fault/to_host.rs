@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bringing pages home: CPU faults, prefetch to a CPU node, eviction.
+
+use crate::{
+    device::{
+        memory::{
+            owner,
+            Memory, //
+        },
+        registry, //
+    },
+    fault::{
+        batch::{
+            for_each_piece,
+            Piece,
+            Runs,
+            Scratch, //
+        },
+        pingpong::{
+            self,
+            Turn, //
+        }, //
+    },
+    range::{
+        PageRange,
+        BLOCK_ORDER, //
+    },
+    space::address_space::Space,
+    sys, //
+};
+use kernel::{
+    mm::{
+        device::{
+            folio::LockedFolio,
+            folio_stock::FolioStock,
+            migrate::{
+                Migration,
+                Select,
+                Source, //
+            },
+            pagemap::{
+                Fault,
+                FaultResult, //
+            },
+            PMD_ORDER,
+            PMD_PAGES, //
+        },
+        virt::VmaRef, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// How often a CPU fault asks the device for a page before it gives up.
+const COPY_ATTEMPTS: usize = 4;
+
+/// A CPU fault on a small device page brings this much with it: 64 KiB.
+const SMALL_ORDER: u32 = 4;
+
+const DEVICE_ONLY: Select = Select {
+    host: false,
+    device: true,
+    huge: true,
+};
+
+/// What a round of bringing pages home achieved.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// Pages that came home.
+    pub(crate) moved: usize,
+    /// Pages for which there was no host memory.
+    pub(crate) no_memory: usize,
+    /// Pages whose copy failed; they are where they were.
+    pub(crate) failed: usize,
+}
+
+/// Brings everything home that the migration collected.
+///
+/// `alloc` gets the order and the index of the page in the range. A huge page for which there is
+/// no huge host page is taken apart when `split` says that the migration can do that. `runs` is
+/// scratch memory.
+pub(crate) fn bring(
+    m: &mut Migration<'_>,
+    split: bool,
+    addr: usize,
+    runs: &mut Runs,
+    mut alloc: impl FnMut(u32, usize) -> Result<LockedFolio>,
+) -> Outcome {
+    let mut out = Outcome::default();
+    let mut huge = None;
+    if m.is_huge(0) && matches!(m.source(0), Source::Device { .. }) {
+        huge = alloc(PMD_ORDER, 0).ok();
+        if huge.is_none() && !split {
+            out.no_memory = PMD_PAGES;
+            return out;
+        }
+    }
+    let apart = huge.is_none();
+    let mut convoy = Convoy::new(runs, if apart { 1 } else { PMD_PAGES });
+
+    for_each_piece(m, apart, |m, piece| {
+        // Addresses without a page are collected too; they stay without.
+        let Source::Device { pfn } = piece.source else {
+            return;
+        };
+        let folio = match huge.take() {
+            Some(folio) => Ok(folio),
+            None => alloc(0, piece.index),
+        };
+        match folio {
+            Ok(folio) => convoy.add(m, piece, pfn, folio, &mut out),
+            Err(_) => out.no_memory += piece.pages,
+        }
+    });
+    convoy.copy(m, &mut out);
+    m.commit();
+    convoy.report(m, addr, &mut out);
+    out
+}
+
+/// Pages on their way home, device by device.
+struct Convoy<'a> {
+    /// The pages added last.
+    group: Option<Group>,
+    /// The pages before them: rarely any, so that this is rarely allocated.
+    copied: KVec<Group>,
+    /// The copies of the last group, until they are made.
+    runs: &'a mut Runs,
+    /// Pages of one index: 1, or those of a huge page.
+    step: usize,
+}
+
+/// Pages of one device.
+struct Group {
+    memory: Arc<Memory>,
+    /// Between which indexes they lie.
+    indexes: core::ops::Range<usize>,
+}
+
+impl<'a> Convoy<'a> {
+    fn new(runs: &'a mut Runs, step: usize) -> Self {
+        runs.clear();
+        Self {
+            group: None,
+            copied: KVec::new(),
+            runs,
+            step,
+        }
+    }
+
+    /// Adds a page; the copies of another device are made first.
+    #[inline]
+    fn add(
+        &mut self,
+        m: &mut Migration<'_>,
+        piece: Piece,
+        pfn: usize,
+        folio: LockedFolio,
+        out: &mut Outcome,
+    ) {
+        let mut known = self.page(pfn);
+        if known.is_none() {
+            self.turn_to(m, piece, pfn, out);
+            known = self.page(pfn);
+        }
+        // Without a group for it, or a device that has it, the page stays where it is.
+        let (Some(page), Some(group)) = (known, &mut self.group) else {
+            return;
+        };
+        let to = (folio.pfn() as u64) << PAGE_SHIFT;
+        group.indexes.end = piece.index + piece.pages;
+        m.set_dst(piece.index, folio);
+        self.runs.push((page as u64) << PAGE_SHIFT, to, piece.len());
+    }
+
+    /// Returns which page of the last group's device `pfn` is.
+    #[inline]
+    fn page(&self, pfn: usize) -> Option<usize> {
+        self.group.as_ref()?.memory.map.page(pfn)
+    }
+
+    /// Begins a group for the device that has `pfn`, if there is memory for one more.
+    #[cold]
+    fn turn_to(&mut self, m: &mut Migration<'_>, piece: Piece, pfn: usize, out: &mut Outcome) {
+        self.copy(m, out);
+        let Some((memory, _)) = registry::memory_of(pfn) else {
+            return;
+        };
+        if let Some(before) = self.group.take() {
+            if self.copied.reserve(1, GFP_KERNEL).is_err() {
+                self.group = Some(before);
+                out.no_memory += piece.pages;
+                return;
+            }
+            let full = self.copied.push_within_capacity(before);
+            debug_assert!(full.is_ok());
+        }
+        self.group = Some(Group {
+            memory,
+            indexes: piece.index..piece.index,
+        });
+    }
+
+    /// Copies what was added last. If that fails the device keeps the pages and the bytes.
+    fn copy(&mut self, m: &mut Migration<'_>, out: &mut Outcome) {
+        if let Some(group) = &self.group {
+            let mmu = &group.memory.parts().mmu;
+            if mmu.copy_from_dev(self.runs.as_slice()).is_err() {
+                for index in group.indexes.clone() {
+                    if m.take_dst(index).is_some() {
+                        out.failed += self.step;
+                    }
+                }
+            }
+        }
+        self.runs.clear();
+    }
+
+    /// Counts what moved.
+    fn report(&self, m: &Migration<'_>, addr: usize, out: &mut Outcome) {
+        for Group { memory, indexes } in Iterator::chain(self.copied.iter(), &self.group) {
+            let moved = indexes.clone().filter(|index| m.moved(*index)).count();
+            let pages = moved * self.step;
+            if pages > 0 {
+                let parts = memory.parts();
+                parts.stats.from_dev.add(pages << PAGE_SHIFT);
+                sys::count(sys::Event::ToHost, pages);
+                sys::trace_migrate(parts.id, false, addr + (indexes.start << PAGE_SHIFT), pages);
+                out.moved += pages;
+            }
+        }
+    }
+}
+
+/// Brings a page home that the CPU touched, and what surrounds it.
+pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
+    sys::count(sys::Event::CpuFault, 1);
+    let turn = Turn::begin(pingpong::HOST);
+    let vma = fault.vma();
+    let order = if fault.order() >= BLOCK_ORDER {
+        BLOCK_ORDER
+    } else {
+        SMALL_ORDER
+    };
+    let page = (fault.address() >> PAGE_SHIFT) as u64;
+    let Some(range) =
+        PageRange::around(page, order).and_then(|range| range.intersect(pages_of(vma)))
+    else {
+        return FaultResult::Bus;
+    };
+    let Ok(mut scratch) = Scratch::new(range.count() as usize) else {
+        return FaultResult::NoMemory;
+    };
+    for _ in 0..COPY_ATTEMPTS {
+        match cpu_fault_once(fault, range, page, &turn, &mut scratch) {
+            Some(result) => return result,
+            None => continue,
+        }
+    }
+    // As swap does when its disk will not answer. The page stays on the device.
+    FaultResult::Bus
+}
+
+/// Returns [`None`] when the device would not give the page.
+fn cpu_fault_once(
+    fault: &Fault<'_>,
+    range: PageRange,
+    page: u64,
+    turn: &Turn,
+    Scratch { arrays, runs }: &mut Scratch,
+) -> Option<FaultResult> {
+    let vma = fault.vma();
+    let bytes = range.start_byte() as usize..range.end_byte() as usize;
+    let select = Select {
+        huge: range.is_block(),
+        ..DEVICE_ONLY
+    };
+    let Ok(mut m) = Migration::from_fault(fault, bytes.clone(), select, owner(), arrays) else {
+        return Some(FaultResult::Bus);
+    };
+    if m.is_empty() {
+        // Somebody else moved it, or is about to: the access is tried again.
+        return Some(FaultResult::Done);
+    }
+    let wanted = (page - range.first()) as usize;
+    let mut starved = false;
+    let mut stock = FolioStock::new();
+    let outcome = bring(&mut m, true, bytes.start, runs, |order, index| {
+        let folio = host_folio(&mut stock, order, vma, &bytes, index);
+        if order == 0 && index == wanted {
+            starved = folio.is_err();
+        }
+        folio
+    });
+    if starved {
+        return Some(FaultResult::NoMemory);
+    }
+    if outcome.failed > 0 && outcome.moved == 0 {
+        return None;
+    }
+    if outcome.moved > 0 {
+        if let Some(space) = Space::find(vma.mm()) {
+            space.thrash.moved(range, turn);
+        }
+    }
+    Some(FaultResult::Done)
+}
+
+/// Allocates a folio for page `index` of a range; there may be need for more behind it.
+fn host_folio(
+    stock: &mut FolioStock,
+    order: u32,
+    vma: &VmaRef,
+    bytes: &core::ops::Range<usize>,
+    index: usize,
+) -> Result<LockedFolio> {
+    let addr = bytes.start + (index << PAGE_SHIFT);
+
+    if order > 0 {
+        return LockedFolio::alloc_home(order, vma, addr);
+    }
+    stock.home(vma, addr, (bytes.end - addr) >> PAGE_SHIFT)
+}
+
+/// Returns the pages of a VMA.
+pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
+    PageRange::from_bytes(
+        vma.start() as u64,
+        vma.end().wrapping_sub(vma.start()) as u64,
+    )
+    .unwrap_or_default()
+}
+
+/// Brings the pages of `range`, which is inside the VMA and inside one block, home.
+///
+/// # Errors
+///
+/// `EFAULT` when a device would not give its bytes, `ENOMEM`, `EBUSY` when pages would not leave.
+pub(crate) fn prefetch(
+    vma: &VmaRef,
+    range: PageRange,
+    Scratch { arrays, runs }: &mut Scratch,
+) -> Result {
+    const ROUNDS: usize = 10;
+    let bytes = range.start_byte() as usize..range.end_byte() as usize;
+    let select = Select {
+        huge: range.is_block(),
+        ..DEVICE_ONLY
+    };
+
+    for _ in 0..ROUNDS {
+        let mut m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
+        if m.is_empty() {
+            return Ok(());
+        }
+        let mut stock = FolioStock::new();
+        let out = bring(&mut m, true, bytes.start, runs, |order, index| {
+            host_folio(&mut stock, order, vma, &bytes, index)
+        });
+        if out.failed > 0 {
+            return Err(EFAULT);
+        }
+        if out.no_memory > 0 {
+            return Err(ENOMEM);
+        }
+        // A page that was not collected may be at home, or in somebody's hands for a moment.
+        if out.moved == range.count() as usize {
+            return Ok(());
+        }
+    }
+    Err(EBUSY)
+}

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The read-only copies of a space, and those that a fault is about to add.
+//!
+//! Copies are found under the map lock. Whatever changes the CPU page table takes them away in the
+//! callback that tells of it, and eviction drops them: there is nothing to write back.
+
+use crate::{
+    device::{
+        memory::Memory,
+        run::Run,
+        stats::Stats, //
+    },
+    fault::batch::{
+        Runs,
+        PAGE, //
+    },
+    range::PageRange,
+    replica::source::{
+        Lease,
+        Originals,
+        WINDOW,
+        WINDOW_ORDER, //
+    },
+    space::{
+        address_space::{
+            MapLock,
+            Space, //
+        },
+        directory::Directory, //
+    }, //
+};
+use core::{
+    convert::Infallible,
+    ops::Range, //
+};
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    sync::Arc, //
+};
+
+/// The first page of a window, and the device.
+type Key = (u64, u32);
+
+/// What no key is below.
+const FIRST: Key = (0, 0);
+
+fn after((first, device): Key) -> Key {
+    (first, device.wrapping_add(1))
+}
+
+/// What one device has of one window.
+pub(crate) struct Copy {
+    run: Run,
+    originals: Originals,
+    /// That of the file, if it is one.
+    lease: Option<Lease>,
+    stats: Arc<Stats>,
+}
+
+impl Copy {
+    fn new(mut run: Run, originals: Originals, lease: Option<Lease>, memory: &Memory) -> Self {
+        run.is_for_copy();
+        let copy = Self {
+            run,
+            originals,
+            lease,
+            stats: memory.parts().stats.clone(),
+        };
+        copy.stats.duplicated.add(copy.pages() << PAGE_SHIFT);
+        copy
+    }
+
+    fn is(&self, draft: &Draft) -> bool {
+        self.run.first() == draft.page && frames_of(&self.originals) == draft.frames
+    }
+
+    fn pages(&self) -> usize {
+        self.originals.iter().flatten().count()
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        self.stats.duplicated.sub(self.pages() << PAGE_SHIFT);
+    }
+}
+
+/// The copies of a space, under the map lock.
+pub(crate) struct Copies(RBTree<Key, Copy>);
+
+impl Copies {
+    /// There are none.
+    pub(crate) fn new() -> Self {
+        Self(RBTree::new())
+    }
+
+    /// Returns the windows of `range`, as one range, if there is a copy in one of them.
+    pub(crate) fn windows(&self, range: PageRange) -> Option<PageRange> {
+        let windows = range.align_out(WINDOW_ORDER);
+        let cursor = self.0.cursor_lower_bound(&(windows.first(), 0))?;
+
+        (cursor.current().0 .0 < windows.end()).then_some(windows)
+    }
+
+    /// Gives all copies in `windows` back.
+    pub(crate) fn remove(&mut self, windows: PageRange) {
+        while let Some(cursor) = self.0.cursor_lower_bound_mut(&(windows.first(), 0)) {
+            if cursor.current().0 .0 >= windows.end() {
+                break;
+            }
+            cursor.remove_current();
+        }
+    }
+
+    /// Returns the copy of a window on a device.
+    pub(crate) fn draft(&self, first: u64, device: u32) -> Option<Draft> {
+        let key = (first, device);
+        let copy = self.0.get(&key)?;
+        Some(Draft {
+            key,
+            page: copy.run.first(),
+            frames: frames_of(&copy.originals),
+            new: None,
+        })
+    }
+
+    fn next(&self, mut from: Key, which: &impl Fn(Key, &Copy) -> bool) -> Option<Key> {
+        loop {
+            let cursor = self.0.cursor_lower_bound(&from)?;
+            let (key, copy) = cursor.current();
+            if which(*key, copy) {
+                return Some(*key);
+            }
+            from = after(*key);
+        }
+    }
+}
+
+impl MapLock<'_> {
+    /// Takes a copy from its device, if there is one; returns how many pages it had.
+    fn drop_copy(&mut self, directory: &Directory, key: Key) -> usize {
+        if self.copies().0.get(&key).is_none() {
+            return 0;
+        }
+        let window = PageRange::around(key.0, WINDOW_ORDER).unwrap_or_default();
+        self.invalidate_on(directory, window, key.1);
+        let copy = self.copies_mut().0.remove(&key);
+        copy.map_or(0, |copy| copy.pages())
+    }
+
+    /// Drops the copies that `which` names; returns how many pages they had.
+    fn drop_copies(&mut self, directory: &Directory, which: impl Fn(Key, &Copy) -> bool) -> usize {
+        let mut pages = 0;
+        let mut from = FIRST;
+        while let Some(key) = self.copies().next(from, &which) {
+            pages += self.drop_copy(directory, key);
+            from = after(key);
+        }
+        pages
+    }
+
+    /// Drops the copies on a device that has no context here any more.
+    pub(crate) fn drop_copies_on(&mut self, directory: &Directory, device: u32) {
+        self.drop_copies(directory, |key, _| key.1 == device);
+    }
+}
+
+/// Drops the copies that `which` names in all spaces; returns how many pages they had.
+fn drop_all(which: impl Fn(Key, &Copy) -> bool) -> usize {
+    let mut pages = 0;
+    let _: core::result::Result<(), Infallible> = Space::try_for_each(|space| {
+        pages += space.lock_map().drop_copies(&space.directory, &which);
+        Ok(())
+    });
+    pages
+}
+
+/// Drops the copies in some pages, of one chunk, of the memory; returns how many pages they had.
+///
+/// A copy is one unit of the memory, which knows where it was mapped.
+pub(crate) fn drop_pages(memory: &Memory, pages: Range<usize>) -> usize {
+    let mut dropped = 0;
+    if !memory.has_copies(pages.start) {
+        return 0;
+    }
+    for (unit, spot) in memory.units_of(pages.start) {
+        if !pages.contains(&unit.first_page()) {
+            continue;
+        }
+        let Some(space) = Space::find_key(spot.space) else {
+            continue;
+        };
+        let key = (spot.page & !(WINDOW as u64 - 1), memory.parts().id);
+        let mut map = space.lock_map();
+        let copy = map.copies().0.get(&key);
+        if copy.is_some_and(|copy| copy.run.has_some(memory, &pages)) {
+            dropped += map.drop_copy(&space.directory, key);
+        }
+    }
+    dropped
+}
+
+/// Drops the copies of pages that are not read mostly any more: also those of faults that began
+/// when they were, which hold the lock of their block meanwhile.
+pub(crate) fn drop_range(space: &Space, range: PageRange) {
+    space.wait_for_faults(range);
+    let mut map = space.lock_map();
+    if map.copies().windows(range).is_some() {
+        map.invalidate(&space.directory, range, false);
+    }
+}
+
+/// Drops the copies in a memory to which none is added any more. Afterwards no callback has one in
+/// its hands.
+pub(crate) fn drop_memory(memory: &Memory) {
+    drop_all(|_, copy| copy.run.is_of(memory));
+}
+
+/// Drops the copies of a file that is about to be written.
+pub(crate) fn drop_file(is_lease: impl Fn(&Lease) -> bool) {
+    drop_all(|_, copy| copy.lease.as_ref().is_some_and(&is_lease));
+}
+
+/// The page frames of no host pages.
+const NO_FRAMES: [usize; WINDOW] = [0; WINDOW];
+
+/// A copy that a fault is about to enter.
+pub(crate) struct Draft {
+    key: Key,
+    /// The first page of device memory.
+    page: usize,
+    /// The host's page frames, or 0.
+    frames: [usize; WINDOW],
+    /// [`None`]: the space has the copy already.
+    new: Option<RBTreeNode<Key, Copy>>,
+}
+
+impl Draft {
+    /// Makes a copy of `originals`, whose bytes are copied into `run` before it is accepted.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(
+        memory: &Memory,
+        run: Run,
+        first: u64,
+        originals: Originals,
+        lease: Option<Lease>,
+    ) -> Result<Self> {
+        let key = (first, memory.parts().id);
+        let page = run.first();
+        let frames = frames_of(&originals);
+        let copy = Copy::new(run, originals, lease, memory);
+
+        Ok(Self {
+            key,
+            page,
+            frames,
+            new: Some(RBTreeNode::new(key, copy, GFP_KERNEL)?),
+        })
+    }
+
+    /// Returns whether it is not the space's yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.new.is_some()
+    }
+
+    /// Returns the host's page frame of `page`, or 0 when there is no copy of it.
+    pub(crate) fn frame_of(&self, page: u64) -> usize {
+        let index = page.wrapping_sub(self.key.0) as usize;
+
+        self.frames.get(index).copied().unwrap_or(0)
+    }
+
+    /// Lists what is to be copied; returns how many pages that are.
+    pub(crate) fn push(&self, runs: &mut Runs) -> usize {
+        let mut pages = 0;
+        for (index, frame) in self.frames.iter().enumerate() {
+            if *frame != 0 {
+                let to = ((self.page + index) as u64) << PAGE_SHIFT;
+                runs.push(to, (*frame as u64) << PAGE_SHIFT, PAGE);
+                pages += 1;
+            }
+        }
+        pages
+    }
+}
+
+/// The copies that a fault is about to enter.
+pub(crate) struct Drafts {
+    list: KVec<Draft>,
+    lease: Option<Lease>,
+}
+
+impl Drafts {
+    /// There are none.
+    pub(crate) const fn none() -> Self {
+        Self {
+            list: KVec::new(),
+            lease: None,
+        }
+    }
+
+    /// There are none yet, but there is room for so many; `lease` is that of the file they are of.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn with_capacity(capacity: usize, lease: Option<Lease>) -> Result<Self> {
+        Ok(Self {
+            list: KVec::with_capacity(capacity, GFP_KERNEL)?,
+            lease,
+        })
+    }
+
+    /// Adds one.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn push(&mut self, draft: Draft) -> Result {
+        Ok(self.list.push(draft, GFP_KERNEL)?)
+    }
+
+    /// Returns whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Returns the page of device memory that has a copy of `page`, if that is at `frame`.
+    ///
+    /// The copy is good as long as the CPU maps the frame read-only.
+    pub(crate) fn copy_of(&self, page: u64, frame: usize) -> Option<usize> {
+        let first = page & !(WINDOW as u64 - 1);
+        let draft = self.list.iter().find(|draft| draft.key.0 == first)?;
+
+        (draft.frame_of(page) == frame).then(|| draft.page + (page - first) as usize)
+    }
+
+    /// Hands the copies over to the space. Returns `false` when one of them is good no more.
+    pub(crate) fn accept(&mut self, map: &mut MapLock<'_>, directory: &Directory) -> bool {
+        if self.lease.as_ref().is_some_and(Lease::is_broken) {
+            return false;
+        }
+        for draft in &mut self.list {
+            match draft.new.take() {
+                None if draft.frames == NO_FRAMES => {}
+                Some(node) => {
+                    // One that had less.
+                    map.drop_copy(directory, draft.key);
+                    map.copies_mut().0.insert(node);
+                }
+                None => {
+                    let copy = map.copies().0.get(&draft.key);
+                    if !copy.is_some_and(|copy| copy.is(draft)) {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives up those that are new: their bytes could not be copied.
+    pub(crate) fn give_up_new(&mut self) {
+        for draft in &mut self.list {
+            if draft.new.take().is_some() {
+                draft.frames = NO_FRAMES;
+            }
+        }
+    }
+}
+
+fn frames_of(originals: &Originals) -> [usize; WINDOW] {
+    let mut frames = NO_FRAMES;
+    for (frame, original) in frames.iter_mut().zip(originals) {
+        *frame = original.as_ref().map_or(0, |original| original.pfn());
+    }
+    frames
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Address spaces: what is mapped where, and who watches it.
+
+pub(crate) mod address_space;
+pub(crate) mod context;
+pub(crate) mod directory;
+pub(crate) mod entry;
+pub(crate) mod standalone;
+pub(crate) mod va;
+pub(crate) mod watch;

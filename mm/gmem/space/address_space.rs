@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Address spaces, and the contexts attached to them.
+//!
+//! A mirror is that of a process: there is one per process, shared by all its contexts. Its pages
+//! are those of the process, and faults fill it. A standalone space has no process: see
+//! [`crate::space::standalone`].
+
+use crate::{
+    device::registry::Device,
+    fault::pingpong::Thrash,
+    range::PageRange,
+    replica::replicas::Copies,
+    space::{
+        context::{
+            Context,
+            MAX_CONTEXTS, //
+        },
+        directory::Directory,
+        standalone::Addresses,
+        watch::Watcher, //
+    }, //
+};
+use kernel::{
+    mm::{
+        device::interval_notifier::IntervalNotifier,
+        Mm, //
+    },
+    new_delayed_work,
+    new_mutex,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    sync::{
+        aref::ARef,
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        Arc,
+        Mutex, //
+    },
+    workqueue::DelayedWork, //
+};
+
+/// Block locks are hashed into this many; a power of two.
+const BLOCK_LOCKS: usize = 64;
+
+/// A subscription to 512 MiB of the process's page table.
+pub(crate) type Watch = Arc<IntervalNotifier<Watcher>>;
+
+/// What the map lock protects, besides the directory.
+pub(crate) struct Map {
+    pub(crate) contexts: [Option<Arc<Context>>; MAX_CONTEXTS],
+    copies: Copies,
+}
+
+/// Proof that the map lock is held.
+pub(crate) struct MapLock<'a>(Guard<'a, Map, MutexBackend>);
+
+/// Whose addresses they are.
+enum Kind {
+    /// Those of a process.
+    Mirror(ARef<Mm>),
+    /// Our own.
+    Standalone(Pin<KBox<Mutex<Addresses>>>),
+}
+
+/// An address space; `struct gm_as`.
+#[pin_data]
+pub(crate) struct Space {
+    kind: Kind,
+    pub(crate) directory: Pin<KBox<Directory>>,
+    #[pin]
+    map: Mutex<Map>,
+    #[pin]
+    blocks: [Mutex<()>; BLOCK_LOCKS],
+    #[pin]
+    watches: Mutex<Watches>,
+    /// What bounces.
+    #[pin]
+    pub(crate) thrash: Thrash,
+    #[pin]
+    pub(crate) pause: DelayedWork<Self>,
+}
+
+struct Watches {
+    tree: RBTree<u64, Watch>,
+    /// Devices may use all of the process's memory, not only what is peer-shared.
+    whole: bool,
+}
+
+struct Entry {
+    space: Arc<Space>,
+    users: usize,
+}
+
+/// All address spaces, by the address of their `mm_struct`, which they keep alive.
+///
+/// Empty until the first is made: a tree cannot be made at compile time.
+pub(crate) struct Spaces(Option<RBTree<usize, Entry>>);
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialized by `init()` before any other function of GMEM runs.
+    pub(crate) unsafe(uninit) static SPACES: Mutex<Spaces> = Spaces(None);
+}
+
+impl Spaces {
+    fn tree(&mut self) -> &mut RBTree<usize, Entry> {
+        self.0.get_or_insert_with(RBTree::new)
+    }
+}
+
+fn key(mm: &Mm) -> usize {
+    mm.as_raw() as usize
+}
+
+impl Space {
+    fn new(kind: Kind) -> Result<Arc<Self>> {
+        let directory = KBox::pin_init(Directory::new(), GFP_KERNEL)?;
+        let thrash = Thrash::new()?;
+
+        Arc::pin_init(
+            pin_init!(Self {
+                kind,
+                directory,
+                map <- new_mutex!(Map {
+                    contexts: [const { None }; MAX_CONTEXTS],
+                    copies: Copies::new(),
+                }, "gmem_map"),
+                blocks <- pin_init::pin_init_array_from_fn(|_| new_mutex!((), "gmem_block")),
+                watches <- new_mutex!(Watches {
+                    tree: RBTree::new(),
+                    whole: false,
+                }, "gmem_watches"),
+                thrash <- thrash,
+                pause <- new_delayed_work!("gmem_pause"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Makes a space that belongs to no process.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn standalone(addresses: Addresses) -> Result<Arc<Self>> {
+        let addresses = KBox::pin_init(new_mutex!(addresses, "gmem_addresses"), GFP_KERNEL)?;
+
+        Self::new(Kind::Standalone(addresses))
+    }
+
+    /// Returns the process of a mirror.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a standalone space.
+    pub(crate) fn mm(&self) -> Result<&Mm> {
+        match &self.kind {
+            Kind::Mirror(mm) => Ok(mm),
+            Kind::Standalone(_) => Err(EINVAL),
+        }
+    }
+
+    /// Takes the lock of a standalone space's addresses, under which its contexts stay the same.
+    pub(crate) fn lock_addresses(&self) -> Option<Guard<'_, Addresses, MutexBackend>> {
+        match &self.kind {
+            Kind::Mirror(_) => None,
+            Kind::Standalone(addresses) => Some(addresses.lock()),
+        }
+    }
+
+    /// Finds or makes the space of `mm` and counts one more user of it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn get(mm: &Mm) -> Result<Arc<Self>> {
+        // Made before it is known to be needed: nothing is allocated under the lock.
+        let new = Self::new(Kind::Mirror(mm.into()))?;
+        let node = RBTreeNode::new(
+            key(mm),
+            Entry {
+                space: new.clone(),
+                users: 1,
+            },
+            GFP_KERNEL,
+        )?;
+        let mut spaces = SPACES.lock();
+        if let Some(entry) = spaces.tree().get_mut(&key(mm)) {
+            entry.users += 1;
+            return Ok(entry.space.clone());
+        }
+        spaces.tree().insert(node);
+        Ok(new)
+    }
+
+    /// Finds the space of `mm` without counting a user.
+    pub(crate) fn find(mm: &Mm) -> Option<Arc<Self>> {
+        Self::find_key(key(mm))
+    }
+
+    /// Finds the mirror address space with a key, without counting a user.
+    pub(crate) fn find_key(key: usize) -> Option<Arc<Self>> {
+        Some(SPACES.lock().tree().get(&key)?.space.clone())
+    }
+
+    /// Returns a number that no other mirror has as long as this one lives; 0 for a standalone
+    /// space.
+    pub(crate) fn key(&self) -> usize {
+        self.mm().map_or(0, key)
+    }
+
+    /// Calls `f` with each mirror address space, as long as it succeeds. `f` may take locks.
+    pub(crate) fn try_for_each<E>(
+        mut f: impl FnMut(&Self) -> core::result::Result<(), E>,
+    ) -> core::result::Result<(), E> {
+        let mut next = 0;
+        loop {
+            let (key, space) = {
+                let mut spaces = SPACES.lock();
+                let Some(cursor) = spaces.tree().cursor_lower_bound(&next) else {
+                    return Ok(());
+                };
+                let (key, entry) = cursor.current();
+                (*key, entry.space.clone())
+            };
+            f(&space)?;
+            next = key.wrapping_add(1);
+        }
+    }
+
+    /// Counts one more user of a mirror. A standalone space has an owner.
+    pub(crate) fn hold(&self) {
+        let Ok(mm) = self.mm() else { return };
+        if let Some(entry) = SPACES.lock().tree().get_mut(&key(mm)) {
+            entry.users += 1;
+        }
+    }
+
+    /// Counts one user of a mirror less; the last one ends the space.
+    ///
+    /// Sleeps; must not be called under mmap_lock.
+    pub(crate) fn put(&self) {
+        let Ok(mm) = self.mm() else { return };
+        let gone = {
+            let mut spaces = SPACES.lock();
+            match spaces.tree().get_mut(&key(mm)) {
+                Some(entry) if entry.users > 1 => {
+                    entry.users -= 1;
+                    None
+                }
+                Some(_) => spaces.tree().remove_node(&key(mm)),
+                None => None,
+            }
+        };
+        if gone.is_some() {
+            // The watches refer to the space, so they have to be taken apart.
+            let tree = core::mem::take(&mut self.watches.lock().tree);
+            drop(tree);
+        }
+    }
+
+    /// Returns how many parts of the page table are subscribed to.
+    pub(crate) fn nr_watches(&self) -> usize {
+        self.watches.lock().tree.iter().count()
+    }
+
+    /// Lets devices use all of the process's memory.
+    pub(crate) fn set_whole(&self) {
+        self.watches.lock().whole = true;
+    }
+
+    /// Returns whether devices may use memory that is not peer-shared.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.watches.lock().whole
+    }
+
+    /// Takes the map lock.
+    pub(crate) fn lock_map(&self) -> MapLock<'_> {
+        MapLock(self.map.lock())
+    }
+
+    /// Takes the map lock if nobody holds it.
+    pub(crate) fn try_lock_map(&self) -> Option<MapLock<'_>> {
+        self.map.try_lock().map(MapLock)
+    }
+
+    /// Takes the lock of a 2 MiB block; never two at once.
+    pub(crate) fn lock_block(&self, block: PageRange) -> Option<Guard<'_, (), MutexBackend>> {
+        let index = (block.first() >> crate::range::BLOCK_ORDER) as usize & (BLOCK_LOCKS - 1);
+        self.blocks.get(index).map(|lock| lock.lock())
+    }
+
+    /// Waits for the faults that have begun in `range`. The caller holds no block lock.
+    pub(crate) fn wait_for_faults(&self, range: PageRange) {
+        // Blocks that follow each other have locks that do, so that these are all.
+        for block in range.blocks().take(BLOCK_LOCKS) {
+            drop(self.lock_block(block));
+        }
+    }
+
+    /// Subscribes to the part of the page table that `range` begins in.
+    ///
+    /// Takes mmap_lock for writing when that part is used for the first time.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` for a standalone space.
+    pub(crate) fn watch(self: &Arc<Self>, range: PageRange) -> Result<Watch> {
+        let index = range.chunk_index();
+        if let Some(watch) = self.watches.lock().tree.get(&index) {
+            return Ok(watch.clone());
+        }
+        let chunk = PageRange::around(range.first(), crate::range::CHUNK_ORDER).ok_or(EFAULT)?;
+        let watcher = Watcher::new(self.clone(), chunk);
+        let new = Arc::pin_init(
+            IntervalNotifier::new(
+                self.mm()?,
+                chunk.start_byte() as usize,
+                chunk.len_bytes() as usize,
+                watcher,
+            ),
+            GFP_KERNEL,
+        )?;
+        let node = RBTreeNode::new(index, new.clone(), GFP_KERNEL)?;
+        let mut watches = self.watches.lock();
+        if let Some(watch) = watches.tree.get(&index) {
+            // Another thread was faster; `new` is dropped after the lock.
+            return Ok(watch.clone());
+        }
+        watches.tree.insert(node);
+        Ok(new)
+    }
+
+    /// Takes the pages of `range` from all contexts and forgets what the directory says of them.
+    pub(crate) fn forget(&self, range: PageRange) {
+        let mut map = self.lock_map();
+        map.invalidate(&self.directory, range, true);
+    }
+}
+
+impl MapLock<'_> {
+    /// Returns a context.
+    pub(crate) fn context(&self, index: usize) -> Option<&Arc<Context>> {
+        self.0.contexts.get(index)?.as_ref()
+    }
+
+    /// Returns all contexts.
+    pub(crate) fn contexts(&self) -> impl Iterator<Item = &Arc<Context>> {
+        self.0.contexts.iter().flatten()
+    }
+
+    /// Returns the copies of host pages on devices.
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.0.copies
+    }
+
+    /// Returns the copies, to be changed after the devices.
+    pub(crate) fn copies_mut(&mut self) -> &mut Copies {
+        &mut self.0.copies
+    }
+
+    /// Returns the devices of all contexts, for use without the lock.
+    pub(crate) fn devices(&self) -> [Option<Arc<Device>>; MAX_CONTEXTS] {
+        let mut devices = [const { None }; MAX_CONTEXTS];
+        for (device, context) in devices.iter_mut().zip(self.contexts()) {
+            *device = Some(context.device.clone());
+        }
+        devices
+    }
+
+    /// Adds or removes a context; returns what was there.
+    pub(crate) fn set_context(
+        &mut self,
+        index: usize,
+        context: Option<Arc<Context>>,
+    ) -> Option<Arc<Context>> {
+        core::mem::replace(self.0.contexts.get_mut(index)?, context)
+    }
+
+    /// Returns an index that no context has.
+    pub(crate) fn free_index(&self) -> Option<usize> {
+        self.0.contexts.iter().position(Option::is_none)
+    }
+}

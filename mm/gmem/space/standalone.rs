@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Standalone address spaces: no process, no faults, just addresses and what is mapped there.
+//!
+//! The owner takes addresses, enters host pages for all attached devices at once, and takes them
+//! away again. The directory notes which contexts map what, as in a mirror, so that releasing and
+//! detaching are the same.
+//!
+//! One lock covers addresses, mappings and the set of contexts; it comes before the map lock, and
+//! the functions of drivers that may sleep are called under it.
+
+use crate::{
+    range::{
+        PageRange,
+        BLOCK_ORDER,
+        BLOCK_PAGES,
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    space::{
+        address_space::Space,
+        context::{
+            Context,
+            MAX_CONTEXTS, //
+        },
+        directory::Enter,
+        va::{
+            self,
+            Policy, //
+        }, //
+    },
+    sys::MapRun, //
+};
+use kernel::{
+    bindings,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::Arc, //
+};
+
+/// The addresses of a standalone space.
+pub(crate) struct Addresses {
+    free: va::Space<KVVec<PageRange>>,
+    /// What is given out, by the page behind it.
+    given: RBTree<u64, PageRange>,
+}
+
+impl Addresses {
+    /// Makes addresses that are all free. Freed ranges of a few multiples of `quantum` pages are
+    /// cached.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an empty range, `ENOMEM`.
+    pub(crate) fn new(whole: PageRange, policy: Policy, quantum: u64) -> Result<Self> {
+        let storage = KVVec::from_elem(PageRange::default(), 1, GFP_KERNEL)?;
+
+        Ok(Self {
+            free: va::Space::new(storage, whole, policy, quantum).map_err(|_| EINVAL)?,
+            given: RBTree::new(),
+        })
+    }
+
+    /// Takes what `f` asks for; `full` is the error when there is none.
+    fn take(
+        &mut self,
+        full: Error,
+        f: impl Fn(&mut va::Space<KVVec<PageRange>>) -> Result<PageRange, va::Error>,
+    ) -> Result<PageRange> {
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let mut taken = f(&mut self.free);
+
+        if taken == Err(va::Error::Storage) {
+            let len = self.free.needed().saturating_mul(2);
+            let longer = KVVec::from_elem(PageRange::default(), len, GFP_KERNEL)?;
+            let old = self.free.grow(longer).map_err(|_| ENOMEM)?;
+            drop(old);
+            taken = f(&mut self.free);
+        }
+        let range = taken.map_err(|e| match e {
+            va::Error::Full => full,
+            va::Error::Storage => ENOMEM,
+            va::Error::Invalid => EINVAL,
+        })?;
+        self.given.insert(node.into_node(range.end(), range));
+        Ok(range)
+    }
+
+    /// Takes back what was given out, whole.
+    fn give_back(&mut self, range: PageRange) -> Result {
+        if self.given.get(&range.end()) != Some(&range) {
+            return Err(EINVAL);
+        }
+        self.free.free(range).map_err(|_| EINVAL)?;
+        self.given.remove(&range.end());
+        Ok(())
+    }
+
+    /// Is the range part of one that was given out?
+    fn has(&self, range: PageRange) -> bool {
+        self.given
+            .cursor_lower_bound(&range.first().wrapping_add(1))
+            .is_some_and(|cursor| !range.is_empty() && cursor.current().1.covers(range))
+    }
+}
+
+/// Gives out `count` pages, aligned to `2^order` pages.
+///
+/// # Errors
+///
+/// `ENOSPC` when no gap is large enough, `EINVAL` for a mirror or no pages, `ENOMEM`.
+pub(crate) fn alloc(space: &Space, count: u64, order: u32) -> Result<PageRange> {
+    let mut addresses = space.lock_addresses().ok_or(EINVAL)?;
+
+    addresses.take(ENOSPC, |free| free.alloc(count, order))
+}
+
+/// Gives out exactly `range`.
+///
+/// # Errors
+///
+/// `EEXIST` when it is not all free, `EINVAL` for a mirror or a range outside, `ENOMEM`.
+pub(crate) fn reserve(space: &Space, range: PageRange) -> Result {
+    let mut addresses = space.lock_addresses().ok_or(EINVAL)?;
+
+    addresses
+        .take(EEXIST, |free| free.alloc_fixed(range).map(|()| range))
+        .map(|_| ())
+}
+
+/// Takes `range` back.
+///
+/// # Errors
+///
+/// `EBUSY` when something is mapped there, `EINVAL` when it was not given out like this.
+pub(crate) fn free(space: &Space, range: PageRange) -> Result {
+    let mut addresses = space.lock_addresses().ok_or(EINVAL)?;
+
+    if space.directory.is_mapped(range) {
+        return Err(EBUSY);
+    }
+    addresses.give_back(range)
+}
+
+/// Enters host pages into all contexts: runs that follow one another from page `first` on.
+///
+/// # Errors
+///
+/// `EINVAL` for runs that are not as they should be, addresses that were not given out and
+/// mirrors, `EEXIST` when something is mapped there, `ENODEV` without contexts, `ERANGE` when a
+/// device cannot reach the addresses, `ENOMEM`, or what a driver returned. Nothing stays entered.
+pub(crate) fn map(space: &Space, first: u64, maps: &[MapRun]) -> Result {
+    let range = extent(first, maps)?;
+    let addresses = space.lock_addresses().ok_or(EINVAL)?;
+
+    if !addresses.has(range) {
+        return Err(EINVAL);
+    }
+    if space.directory.is_mapped(range) {
+        return Err(EEXIST);
+    }
+    let result = enter(space, range, maps);
+    if result.is_err() {
+        space.forget(range);
+    }
+    result
+}
+
+/// Takes the pages of `range` from all contexts.
+///
+/// # Errors
+///
+/// `EINVAL` for addresses that were not given out, a range that cuts a block which was entered as
+/// one, and mirrors.
+pub(crate) fn unmap(space: &Space, range: PageRange) -> Result {
+    let addresses = space.lock_addresses().ok_or(EINVAL)?;
+    let ends = [Some(range.first()), range.last()];
+    let is_cut = |page| {
+        space
+            .directory
+            .lookup(page)
+            .is_some_and(|(entry, _)| !range.covers(entry))
+    };
+
+    // A device may hold a block in one entry, which goes whole, and nobody would fault it in again.
+    if !addresses.has(range) || ends.into_iter().flatten().any(is_cut) {
+        return Err(EINVAL);
+    }
+    space.forget(range);
+    Ok(())
+}
+
+/// Does the work of [`map`]; the caller cleans up after an error.
+fn enter(space: &Space, range: PageRange, maps: &[MapRun]) -> Result {
+    // They stay attached: the caller holds the lock of the addresses.
+    let contexts: [Option<Arc<Context>>; MAX_CONTEXTS] = {
+        let map = space.lock_map();
+        core::array::from_fn(|index| map.context(index).cloned())
+    };
+    let mut bits = 0;
+
+    for context in contexts.iter().flatten() {
+        if !context.device.reach.covers(range) {
+            return Err(ERANGE);
+        }
+        context
+            .pmap
+            .prepare(range.start_byte() as usize, range.len_bytes() as usize)?;
+        bits |= context.bit();
+    }
+    if bits == 0 {
+        return Err(ENODEV);
+    }
+    for run in maps {
+        space.directory.reserve(pages(run)?, is_huge(run))?;
+    }
+
+    let map = space.lock_map();
+    for run in maps {
+        let note = Enter {
+            holder: 0,
+            contexts: bits,
+            writable: run.flags & bindings::GM_ACCESS_WRITE != 0,
+            duplicated: false,
+            stamp: 0,
+        };
+        space
+            .directory
+            .enter(&map, pages(run)?, is_huge(run), note)?;
+    }
+    for context in contexts.iter().flatten() {
+        context.pmap.enter(maps)?;
+        context
+            .device
+            .parts
+            .stats
+            .remote
+            .add(range.len_bytes() as usize);
+    }
+    Ok(())
+}
+
+/// The pages of a run.
+fn pages(run: &MapRun) -> Result<PageRange> {
+    PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages)).ok_or(EINVAL)
+}
+
+/// Is the run a block that a device may hold in one entry?
+fn is_huge(run: &MapRun) -> bool {
+    u64::from(run.nr_pages) == BLOCK_PAGES
+        && (run.va | run.addr) & ((BLOCK_PAGES << PAGE_SHIFT) - 1) == 0
+}
+
+/// Checks runs, and returns all their pages together.
+fn extent(first: u64, maps: &[MapRun]) -> Result<PageRange> {
+    const RIGHTS: u32 = bindings::GM_ACCESS_READ | bindings::GM_ACCESS_WRITE;
+    let mut end = first;
+
+    for run in maps {
+        let range = pages(run)?;
+        let is_aligned = (run.va | run.addr) & (PAGE_SIZE - 1) == 0;
+        let is_right = run.flags & bindings::GM_ACCESS_READ != 0 && run.flags & !RIGHTS == 0;
+        let in_a_block = range.align_out(BLOCK_ORDER).count() == BLOCK_PAGES;
+
+        if !is_aligned || !is_right || !in_a_block || range.first() != end {
+            return Err(EINVAL);
+        }
+        run.addr
+            .checked_add(range.len_bytes().wrapping_sub(1))
+            .ok_or(EINVAL)?;
+        end = range.end();
+    }
+    PageRange::new(first, end)
+        .filter(|range| !range.is_empty())
+        .ok_or(EINVAL)
+}

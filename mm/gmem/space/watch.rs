@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Invalidation: the CPU page table changes, so device page tables let go.
+//!
+//! The callback arrives under whatever locks the change holds, perhaps in reclaim, and takes the
+//! map lock only. Every change is acted on, those of our own migrations too: one device's
+//! migration has to take the page from the other devices.
+
+use crate::{
+    range::PageRange,
+    space::{
+        address_space::{
+            MapLock,
+            Space, //
+        },
+        context::{
+            Context,
+            MAX_CONTEXTS, //
+        },
+        directory::Directory, //
+    },
+    sys, //
+};
+use kernel::{
+    mm::device::interval_notifier::{
+        Event,
+        Invalidation,
+        Operations, //
+    },
+    sync::Arc, //
+};
+
+/// The subscriber of one chunk of a space.
+pub(crate) struct Watcher {
+    space: Arc<Space>,
+    chunk: PageRange,
+}
+
+impl Watcher {
+    /// Makes the subscriber of `chunk`.
+    pub(crate) fn new(space: Arc<Space>, chunk: PageRange) -> Self {
+        Self { space, chunk }
+    }
+}
+
+impl Operations for Watcher {
+    fn invalidate(&self, inv: &Invalidation<'_>) -> bool {
+        let mut map = if inv.is_blockable() {
+            self.space.lock_map()
+        } else {
+            match self.space.try_lock_map() {
+                Some(map) => map,
+                None => return false,
+            }
+        };
+        inv.set_seq();
+
+        let bytes = inv.range();
+        let range = PageRange::from_bytes(bytes.start as u64, bytes.len() as u64)
+            .and_then(|range| range.intersect(self.chunk));
+        if let Some(range) = range {
+            // A change of rights leaves the page where it is.
+            map.invalidate(&self.space.directory, range, inv.event() != Event::Protect);
+        }
+        true
+    }
+}
+
+/// The pages that one context lost: where it has to be flushed.
+#[derive(Clone, Copy, Default)]
+struct Flush {
+    hull: Option<PageRange>,
+    seq: Option<u64>,
+}
+
+impl Flush {
+    fn add(&mut self, pages: PageRange) {
+        self.hull = match self.hull {
+            None => Some(pages),
+            Some(hull) => {
+                PageRange::new(hull.first().min(pages.first()), hull.end().max(pages.end()))
+            }
+        };
+    }
+}
+
+impl MapLock<'_> {
+    /// Takes the pages of `range` from all contexts; returns when no device uses one any more.
+    ///
+    /// With `forget` the directory keeps nothing of them. Windows with copies go whole, and are
+    /// forgotten.
+    pub(crate) fn invalidate(&mut self, directory: &Directory, range: PageRange, forget: bool) {
+        let windows = self.copies().windows(range);
+        let range = windows.unwrap_or(range);
+        let forget = forget || windows.is_some();
+
+        let lost = self.release(|f| directory.invalidate(self, range, forget, f));
+        if lost != 0 {
+            sys::count(sys::Event::Invalidate, 1);
+            sys::trace_invalidate(
+                range.start_byte() as usize,
+                range.end_byte() as usize,
+                u32::from(lost),
+            );
+        }
+        if let Some(windows) = windows {
+            self.copies_mut().remove(windows);
+        }
+    }
+
+    /// Takes the pages of `range` from the contexts of one device.
+    pub(crate) fn invalidate_on(&self, directory: &Directory, range: PageRange, device: u32) {
+        let contexts = self
+            .contexts()
+            .filter(|context| context.device.parts.id == device)
+            .fold(0, |contexts, context| contexts | context.bit());
+
+        self.release(|f| directory.detach(self, range, contexts, f));
+    }
+
+    /// Takes everything from one context.
+    pub(crate) fn invalidate_context(&self, directory: &Directory, context: &Context) {
+        self.release(|f| directory.detach(self, PageRange::ALL, context.bit(), f));
+    }
+
+    /// Takes from the contexts what `take` says and flushes them; returns which had something.
+    fn release(&self, take: impl FnOnce(&mut dyn FnMut(u16, PageRange))) -> u16 {
+        let mut flushes = [Flush::default(); MAX_CONTEXTS];
+        let mut all = 0u16;
+
+        take(&mut |lost, pages| {
+            all |= lost;
+            let mut rest = lost;
+            while rest != 0 {
+                let index = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                if let (Some(context), Some(flush)) = (self.context(index), flushes.get_mut(index))
+                {
+                    context.release(pages);
+                    flush.add(pages);
+                }
+            }
+        });
+        if all != 0 {
+            self.flush(&mut flushes);
+        }
+        all
+    }
+
+    /// Starts all flushes, then waits for all.
+    fn flush(&self, flushes: &mut [Flush; MAX_CONTEXTS]) {
+        for (index, flush) in flushes.iter_mut().enumerate() {
+            if let (Some(hull), Some(context)) = (flush.hull, self.context(index)) {
+                flush.seq = context.flush_start(hull);
+                context.device.parts.stats.invalidated.add(1);
+            }
+        }
+        for (index, flush) in flushes.iter().enumerate() {
+            if let (Some(seq), Some(context)) = (flush.seq, self.context(index)) {
+                context.flush_wait(seq);
+            }
+        }
+    }
+}
