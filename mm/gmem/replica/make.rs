@@ -2,8 +2,9 @@
 
 //! Making read-only copies of host pages on devices.
 //!
-//! The host holds the page, and each device that reads it may have a copy ([`crate::replica::replicas`]), as
-//! long as nobody can write the page without a notification ([`crate::replica::source`]).
+//! The host holds the page, and each device that reads it may have a copy
+//! ([`crate::replica::replicas`]), as long as nobody can write the page without a notification
+//! ([`crate::replica::source`]).
 //!
 //! A copy has the pages of one window that could be had, so that it may be made of a part of a
 //! mapping; the others are used where they are.
