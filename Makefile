@@ -21,6 +21,7 @@ help:
 	@echo '             CONFIG=debug   under KASAN, lockdep, DEBUG_VM ...'
 	@echo '             ARCH=arm64     the release kernel for arm64, in its own guest'
 	@echo '             TEST=REGEX     only the kselftest programs that match'
+	@echo '             LONG=1         storms of 60 s instead of 10 s'
 	@echo '  bench    measure against the HMM test device; build/bench.json and a table'
 	@echo '  bench-oversub  jobs over more memory than the device has, against bars;'
 	@echo '             build/oversub.json, a plot and a table'
