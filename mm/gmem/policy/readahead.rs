@@ -5,7 +5,7 @@
 //! A job that walks through memory faults in order, and each fault waits. [`Ahead`] finds such
 //! walks among the last faults of a context, several at a time as a kernel reads several operands,
 //! and names a window to bring before it is asked for. The window doubles when the walk reaches
-//! it, and halves when what it brought left unused.
+//! it, up to what the caller allows.
 
 use crate::range::PageRange;
 
@@ -127,16 +127,6 @@ impl Ahead {
     /// Says how large windows may be at most, in pages.
     pub(crate) fn cap(&mut self, pages: u64) {
         self.largest = pages.clamp(MIN_WINDOW, MAX_WINDOW);
-    }
-
-    /// Notes that what was brought ahead left without use: windows are too large.
-    pub(crate) fn wasted(&mut self) {
-        self.largest = (self.largest / 2).max(MIN_WINDOW);
-    }
-
-    /// Notes that what was brought ahead was used: windows may grow again.
-    pub(crate) fn useful(&mut self) {
-        self.largest = self.largest.saturating_mul(2).min(MAX_WINDOW);
     }
 
     /// Is `page` where one of the walks goes next? Then a fault there should bring a large block.
