@@ -265,6 +265,18 @@ __rust_helper struct page *rust_helper_vm_fault_page(struct vm_fault *vmf)
 	return vmf->page;
 }
 
+/* The fault is on a PMD that names a huge device page. */
+__rust_helper bool rust_helper_vm_fault_is_huge(struct vm_fault *vmf)
+{
+	return !vmf->pte && folio_test_large(page_folio(vmf->page));
+}
+
+/* Of the folio, lock and reference stay with the page of the fault. */
+__rust_helper int rust_helper_vm_fault_split(struct vm_fault *vmf)
+{
+	return split_huge_page(vmf->page);
+}
+
 /* Interval notifiers */
 
 __rust_helper void

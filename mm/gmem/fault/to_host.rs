@@ -59,6 +59,14 @@ const COPY_ATTEMPTS: usize = 4;
 /// A CPU fault on a small device page brings this much with it: 64 KiB.
 const SMALL_ORDER: u32 = 4;
 
+/// Selects what of `range` is on a device.
+pub(crate) fn select(range: PageRange) -> Select {
+    Select {
+        huge: range.is_block(),
+        ..DEVICE_ONLY
+    }
+}
+
 const DEVICE_ONLY: Select = Select {
     host: false,
     device: true,
@@ -273,8 +281,17 @@ fn cpu_fault_once(
 ) -> Option<FaultResult> {
     let vma = fault.vma();
     let bytes = range.start_byte() as usize..range.end_byte() as usize;
+    let mut huge = None;
+    if fault.is_huge() {
+        huge = LockedFolio::alloc_home(PMD_ORDER, vma, bytes.start).ok();
+        // The migration cannot take the folio apart, because the fault holds a reference of it.
+        if huge.is_none() && fault.split().is_err() {
+            // Somebody else holds one for a moment: the access is tried again.
+            return Some(FaultResult::Done);
+        }
+    }
     let select = Select {
-        huge: range.is_block(),
+        huge: huge.is_some(),
         ..DEVICE_ONLY
     };
     let Ok(mut m) = Migration::from_fault(fault, bytes.clone(), select, owner(), arrays) else {
@@ -287,9 +304,12 @@ fn cpu_fault_once(
     let wanted = (page - range.first()) as usize;
     let mut starved = false;
     let mut stock = FolioStock::new();
-    let outcome = bring(&mut m, true, bytes.start, runs, |order, index| {
+    let outcome = bring(&mut m, false, bytes.start, runs, |order, index| {
+        if order > 0 {
+            return huge.take().ok_or(ENOMEM);
+        }
         let folio = host_folio(&mut stock, order, vma, &bytes, index);
-        if order == 0 && index == wanted {
+        if index == wanted {
             starved = folio.is_err();
         }
         folio
@@ -309,7 +329,7 @@ fn cpu_fault_once(
 }
 
 /// Allocates a folio for page `index` of a range; there may be need for more behind it.
-fn host_folio(
+pub(crate) fn host_folio(
     stock: &mut FolioStock,
     order: u32,
     vma: &VmaRef,
@@ -345,10 +365,7 @@ pub(crate) fn prefetch(
 ) -> Result {
     const ROUNDS: usize = 10;
     let bytes = range.start_byte() as usize..range.end_byte() as usize;
-    let select = Select {
-        huge: range.is_block(),
-        ..DEVICE_ONLY
-    };
+    let select = select(range);
 
     for _ in 0..ROUNDS {
         let mut m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;

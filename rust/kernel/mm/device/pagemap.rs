@@ -9,7 +9,8 @@ use crate::{
     bindings,
     error::{
         from_err_ptr,
-        from_result, //
+        from_result,
+        to_result, //
     },
     mm::virt::VmaRef,
     page::PAGE_SHIFT,
@@ -66,6 +67,23 @@ impl<'a> Fault<'a> {
     pub fn order(&self) -> u32 {
         // SAFETY: By the type invariants; the folio is locked and cannot be split.
         unsafe { bindings::folio_order(bindings::pfn_folio(bindings::page_pfn(self.page()))) }
+    }
+
+    /// Returns whether the process maps the faulting page as part of a huge page.
+    pub fn is_huge(&self) -> bool {
+        // SAFETY: By the type invariants; the folio is locked and cannot be split.
+        unsafe { bindings::vm_fault_is_huge(self.vmf.as_ptr()) }
+    }
+
+    /// Splits the folio of the faulting page into base pages, so that they can move one by one.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when somebody else uses the folio, `ENOMEM`.
+    pub fn split(&self) -> Result {
+        // SAFETY: By the type invariants the folio is locked, and referenced once by the fault;
+        // both stay with the page, so that the invariants go on to hold.
+        to_result(unsafe { bindings::vm_fault_split(self.vmf.as_ptr()) })
     }
 
     pub(super) fn page(&self) -> *mut bindings::page {
