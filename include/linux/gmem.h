@@ -320,6 +320,14 @@ int __gmem_mremap(struct mm_struct *mm, unsigned long from, unsigned long to,
 void __gmem_munmap(struct mm_struct *mm, unsigned long start,
 		   unsigned long end);
 
+/*
+ * Called for a range in one mapping whose pages cannot be moved to other addresses
+ * where they are, with no lock held; @mm has a user.  Returns whether any of
+ * them came home from a device, so that it is worth to try again.
+ */
+bool gmem_take_home(struct mm_struct *mm, unsigned long start,
+		    unsigned long len);
+
 /* Called at the end of a fork, with both mmap_locks held. */
 static inline void gmem_fork(struct mm_struct *mm, struct mm_struct *oldmm)
 {
@@ -734,6 +742,12 @@ static inline int gmem_mremap(struct mm_struct *mm, unsigned long from,
 static inline void gmem_munmap(struct mm_struct *mm, unsigned long start,
 			       unsigned long end)
 {
+}
+
+static inline bool gmem_take_home(struct mm_struct *mm, unsigned long start,
+				  unsigned long len)
+{
+	return false;
 }
 
 #endif /* CONFIG_GMEM */

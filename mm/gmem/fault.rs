@@ -9,5 +9,6 @@ pub(crate) mod migrate;
 pub(crate) mod pingpong;
 pub(crate) mod readahead;
 pub(crate) mod serve;
+pub(crate) mod take_home;
 pub(crate) mod to_device;
 pub(crate) mod to_host;

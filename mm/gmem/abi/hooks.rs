@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the kernel tells when the memory of a process changes: the functions of
-//! `include/linux/gmem.h` that fork, exit, mremap and munmap call.
+//! `include/linux/gmem.h` that fork, exit, mremap, munmap and UFFDIO_MOVE call.
 
 use crate::{
     advice::attributes_tree,
+    fault::take_home,
     range::{
         PageRange,
         PAGE_SHIFT, //
@@ -13,7 +14,10 @@ use crate::{
 use kernel::{
     bindings,
     error::from_result,
-    mm::Mm,
+    mm::{
+        Mm,
+        MmWithUser, //
+    },
     prelude::*, //
 };
 
@@ -96,4 +100,21 @@ pub(crate) unsafe extern "C" fn __gmem_munmap(
 ) {
     // SAFETY: The caller passes a valid pointer.
     attributes_tree::unmapped(unsafe { process(mm) }, pages(start, end));
+}
+
+/// Pages could not be moved to other addresses where they are.
+///
+/// # Safety
+///
+/// Called with a valid pointer of which the caller holds a user.
+#[export]
+pub(crate) unsafe extern "C" fn gmem_take_home(
+    mm: *mut bindings::mm_struct,
+    start: usize,
+    len: usize,
+) -> bool {
+    // SAFETY: The caller passes a valid pointer and holds a user.
+    let mm = unsafe { MmWithUser::from_raw(mm) };
+
+    take_home::take_home(mm, pages(start, start.wrapping_add(len)))
 }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Taking pages home for a part of the kernel that cannot move them from a device.
+
+use crate::{
+    device::memory::owner,
+    fault::{
+        batch::Scratch,
+        to_host::{
+            self,
+            Outcome, //
+        }, //
+    },
+    range::PageRange,
+    sys, //
+};
+use kernel::{
+    mm::{
+        device::{
+            folio_stock::FolioStock,
+            migrate::Migration,
+            vma as vma_info,
+            PMD_PAGES, //
+        },
+        MmWithUser, //
+    },
+    prelude::*, //
+};
+
+/// Takes the device pages of `range`, which is in one mapping, home. Returns whether any came: if
+/// not, there were none, or trying again does not help now.
+pub(crate) fn take_home(mm: &MmWithUser, range: PageRange) -> bool {
+    let Ok(mut scratch) = Scratch::new(PMD_PAGES.min(range.count() as usize)) else {
+        return false;
+    };
+    let mut moved = 0;
+
+    for block in range.blocks() {
+        if sys::fatal_signal() {
+            return false;
+        }
+        match take(mm, block, &mut scratch) {
+            Ok(out) => moved += out.moved,
+            Err(_) => return false,
+        }
+    }
+    moved > 0
+}
+
+fn take(
+    mm: &MmWithUser,
+    block: PageRange,
+    Scratch { arrays, runs }: &mut Scratch,
+) -> Result<Outcome> {
+    let (start, end) = (block.start_byte() as usize, block.end_byte() as usize);
+    let mmap = mm.mmap_read_lock();
+    let vma = vma_info::first_in(mm, &mmap, start, end).ok_or(ENOMEM)?;
+    let part = block
+        .intersect(to_host::pages_of(vma))
+        .filter(|_| vma_info::is_anonymous(vma))
+        .ok_or(EINVAL)?;
+    let bytes = part.start_byte() as usize..part.end_byte() as usize;
+    let select = to_host::select(part);
+    let mut m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
+    if m.is_empty() {
+        return Ok(Outcome::default());
+    }
+    let mut stock = FolioStock::new();
+    Ok(to_host::bring(
+        &mut m,
+        true,
+        bytes.start,
+        runs,
+        |order, index| to_host::host_folio(&mut stock, order, vma, &bytes, index),
+    ))
+}
