@@ -21,7 +21,8 @@ static const struct {
 	{ DIR "khugepaged/alloc_sleep_millisecs", "0" },
 	{ DIR "khugepaged/pages_to_scan", "4096" },
 };
-#define SETTINGS	(sizeof(settings) / sizeof(settings[0]))
+
+#define SETTINGS	ARRAY_SIZE(settings)
 
 FIXTURE(collapse)
 {
