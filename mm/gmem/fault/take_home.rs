@@ -3,7 +3,10 @@
 //! Taking pages home for a part of the kernel that cannot move them from a device.
 
 use crate::{
-    device::memory::owner,
+    device::{
+        memory::owner,
+        registry, //
+    },
     fault::{
         batch::Scratch,
         to_host::{
@@ -30,6 +33,11 @@ use kernel::{
 /// Takes the device pages of `range`, which is in one mapping, home. Returns whether any came: if
 /// not, there were none, or trying again does not help now.
 pub(crate) fn take_home(mm: &MmWithUser, range: PageRange) -> bool {
+    let mut devices = 0;
+    registry::for_each(|_| devices += 1);
+    if devices == 0 {
+        return false;
+    }
     let Ok(mut scratch) = Scratch::new(PMD_PAGES.min(range.count() as usize)) else {
         return false;
     };
