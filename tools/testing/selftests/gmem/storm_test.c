@@ -4,6 +4,7 @@
  * moment: what they leave behind is on its way to the device, on its way home,
  * or evicted at that time. 10 s, or 60 s with LONG=1.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,40 +35,60 @@ static uint32_t next(uint32_t *state)
 	return *state >> 8;
 }
 
-/* One worker: never returns but with an error that is none of the storm's. */
-static int work(int advice)
+struct worker {
+	int fd;
+	uint8_t *buf;
+};
+
+/* What may happen to a prefetch in a storm. */
+static bool may_be(int err)
 {
-	int fd = npu_open(0);
-	uint8_t *buf = buf_alloc(LEN), round = 0;
+	return !err || err == -ENOSPC || err == -EBUSY;
+}
+
+static void *move(void *arg)
+{
+	struct worker *w = arg;
+
+	while (may_be(to_device(w->fd, w->buf, LEN)))
+		;
+	_exit(3);
+}
+
+/* One worker: never returns but with an error that is none of the storm's. */
+static int work(int advice, bool drop)
+{
+	struct worker w = { npu_open(0), buf_alloc(LEN) };
 	uint32_t state = 1;
+	uint8_t round = 0;
+	pthread_t mover;
 	int i;
 
-	if (madvise(buf, LEN, advice))
+	if (madvise(w.buf, LEN, advice))
+		return 2;
+	if (drop && pthread_create(&mover, NULL, move, &w))
 		return 2;
 	for (;;) {
-		memset(buf, ++round, LEN);
-		switch (to_device(fd, buf, LEN)) {
-		case 0:
-		case -ENOSPC:
-		case -EBUSY:
-			break;
-		default:
+		/* It may be on its way. */
+		if (drop && madvise(w.buf, LEN, MADV_DONTNEED))
+			return 2;
+		memset(w.buf, ++round, LEN);
+		if (!drop && !may_be(to_device(w.fd, w.buf, LEN)))
 			return 3;
-		}
 		/* A few only, so that others stay on the device. */
 		for (i = 0; i < 8; i++) {
-			if (buf[next(&state) % LEN] != round)
+			if (w.buf[next(&state) % LEN] != round)
 				return 4;
 		}
 	}
 }
 
-static pid_t start(int advice)
+static pid_t start(int advice, bool drop)
 {
 	pid_t pid = fork();
 
 	if (!pid)
-		_exit(work(advice));
+		_exit(work(advice, drop));
 	return pid;
 }
 
@@ -79,10 +100,13 @@ FIXTURE(storm)
 FIXTURE_VARIANT(storm)
 {
 	int advice;
+	bool drop;
 };
 
 FIXTURE_VARIANT_ADD(storm, huge_pages) { .advice = MADV_HUGEPAGE };
 FIXTURE_VARIANT_ADD(storm, small_pages) { .advice = MADV_NOHUGEPAGE };
+/* Another thread throws away what is moving, and makes it anew. */
+FIXTURE_VARIANT_ADD(storm, dropped) { .advice = MADV_HUGEPAGE, .drop = true };
 
 FIXTURE_SETUP(storm)
 {
@@ -103,7 +127,7 @@ TEST_F_TIMEOUT(storm, killed_at_any_moment, 300)
 	int i, kills = 0;
 
 	for (i = 0; i < WORKERS; i++) {
-		pids[i] = start(variant->advice);
+		pids[i] = start(variant->advice, variant->drop);
 		ASSERT_LT(0, pids[i]);
 	}
 	for (end = now_ms() + storm_ms(); now_ms() < end; kills++) {
@@ -111,7 +135,7 @@ TEST_F_TIMEOUT(storm, killed_at_any_moment, 300)
 		i = next(&seed) % WORKERS;
 		kill(pids[i], SIGKILL);
 		ASSERT_EQ(-SIGKILL, child_result(pids[i], END_MS));
-		pids[i] = start(variant->advice);
+		pids[i] = start(variant->advice, variant->drop);
 		ASSERT_LT(0, pids[i]);
 	}
 	TH_LOG("%d processes were killed", kills);
