@@ -44,9 +44,10 @@ struct module;
  *
  * The context of each gm_mmu function is named at the function:
  *
- * - *sleepable*: may sleep and allocate with GFP_KERNEL.  mmap_lock (read), the
- *   block lock and folio locks may be held: the function must not fault in user
- *   memory, must not take mmap_lock and must not call back into GMEM.
+ * - *sleepable*: may sleep and allocate with GFP_KERNEL.  mmap_lock (read or
+ *   write), the block lock and folio locks may be held: the function must not
+ *   fault in user memory, must not take mmap_lock and must not call back into
+ *   GMEM.
  * - *map lock*: the map lock of the address space is held.  The function may
  *   take its own mutexes, but may not allocate, fault, take mmap_lock, or wait
  *   for anything that does one of these (in particular not for a job that is

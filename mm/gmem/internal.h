@@ -108,7 +108,8 @@ void gmem_lease_put(struct gmem_lease *lease);
 bool gmem_lease_broken(struct gmem_lease *lease);
 bool gmem_lease_covers(struct gmem_lease *lease, struct vm_area_struct *vma);
 void gmem_originals(struct vm_area_struct *vma, unsigned long start,
-		    unsigned long nr, bool is_file, unsigned long *pfns);
+		    unsigned long nr, bool is_file, unsigned long *pfns,
+		    bool *may_drain);
 
 /* abi/, called by C */
 void gmem_return_chunks(void);

@@ -299,4 +299,31 @@ rust_helper_mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
 	return mmu_notifier_range_blockable(range);
 }
 
+/*
+ * Take mmap_lock for writing and wait for all who use a VMA under its own lock
+ * alone, as fork does.
+ */
+__rust_helper int rust_helper_mm_hold_still(struct mm_struct *mm)
+{
+	VMA_ITERATOR(vmi, mm, 0);
+	struct vm_area_struct *vma;
+	int ret = mmap_write_lock_killable(mm);
+
+	if (ret)
+		return ret;
+	for_each_vma(vmi, vma) {
+		ret = vma_start_write_killable(vma);
+		if (ret) {
+			mmap_write_unlock(mm);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+__rust_helper void rust_helper_mm_release_still(struct mm_struct *mm)
+{
+	mmap_write_unlock(mm);
+}
+
 #endif /* CONFIG_GMEM */

@@ -18,7 +18,10 @@ use crate::{
         run::Run,
         units::Spot, //
     },
-    reclaim::evict,
+    reclaim::{
+        evict,
+        worker::Waiting, //
+    },
     sys, //
 };
 use kernel::{
@@ -96,12 +99,17 @@ impl Memory {
     /// # Errors
     ///
     /// `EAGAIN` when that is more than may be pinned of the memory, or more than a limit of `payer`
-    /// leaves; `ENOMEM`. Nothing is kept then.
+    /// leaves; `ENOMEM`; `EINTR` (fatal signal). Nothing is kept then.
     pub(crate) fn reserve(self: &Arc<Self>, tenant: Tenant, payer: &Payer, pages: usize) -> Result {
         self.grow_pool(tenant, pages)?;
         while self.lacks_room(tenant) {
-            let adopted = evict::take(self, payer, PMD_PAGES, Spot::default(), &mut false)
-                .and_then(|run| self.adopt(tenant, run));
+            let adopted = if sys::fatal_signal() {
+                Err(EINTR)
+            } else {
+                let mut waiting = Waiting::new();
+                evict::take(self, payer, PMD_PAGES, Spot::default(), &mut waiting)
+                    .and_then(|run| self.adopt(tenant, run))
+            };
             if let Err(e) = adopted {
                 self.unreserve(tenant, pages);
                 return Err(if e == ENOSPC { EAGAIN } else { e });

@@ -10,6 +10,7 @@ use crate::{
         registry, //
     },
     fault::serve::Served,
+    reclaim::worker::Waiting,
     sys::{
         self,
         CopyRun,
@@ -42,8 +43,10 @@ pub(crate) struct Batch {
     pub(crate) pfns: KVVec<PagePfn>,
     pub(crate) maps: KVVec<MapRun>,
     pub(crate) runs: Runs,
-    /// There was no free device memory at once.
-    pub(crate) waited: bool,
+    /// How it got device memory.
+    pub(crate) waiting: Waiting,
+    /// The lists of other CPUs were not emptied yet for this request.
+    pub(crate) may_drain: bool,
     /// There was device memory for a part of the pages only.
     pub(crate) short: bool,
     /// What the request came to.
@@ -63,7 +66,8 @@ impl Batch {
                 pfns: KVVec::from_elem(PagePfn::PEEK, PMD_PAGES, flags)?,
                 maps: KVVec::with_capacity(PMD_PAGES, flags)?,
                 runs: Runs::new(PMD_PAGES, flags)?,
-                waited: false,
+                waiting: Waiting::new(),
+                may_drain: true,
                 short: false,
                 served: Served::default(),
             },

@@ -35,15 +35,13 @@ use crate::{
 };
 use kernel::{
     bindings,
-    mm::{
-        device::{
-            hmm::{
-                self,
-                PagePfn, //
-            },
-            interval_notifier::Sequence, //
+    mm::device::{
+        hmm::{
+            self,
+            PagePfn, //
         },
-        MmapReadGuard, //
+        interval_notifier::Sequence,
+        mmap::MmapGuard, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -67,7 +65,7 @@ impl Part<'_> {
         piece: PageRange,
         range: PageRange,
         watch: &Watch,
-        mmap: &MmapReadGuard<'_>,
+        mmap: &MmapGuard<'_>,
         movable: Option<&Arc<Memory>>,
         drafts: &mut Drafts,
         moves: usize,
@@ -144,7 +142,7 @@ impl Part<'_> {
         wanted: core::ops::Range<usize>,
         start: usize,
         watch: &Watch,
-        mmap: &MmapReadGuard<'_>,
+        mmap: &MmapGuard<'_>,
         pfns: &[PagePfn],
         may_come: bool,
     ) -> Result<bool> {

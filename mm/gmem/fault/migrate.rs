@@ -33,10 +33,10 @@ use kernel::{
     mm::{
         device::{
             hmm,
+            mmap::MmapGuard,
             vma as vma_info, //
         },
-        virt::VmaRef,
-        MmapReadGuard, //
+        virt::VmaRef, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -50,7 +50,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) pool: Option<Tenant>,
     pub(crate) vma: &'a VmaRef,
     pub(crate) watch: &'a Watch,
-    pub(crate) mmap: &'a MmapReadGuard<'a>,
+    pub(crate) mmap: &'a MmapGuard<'a>,
     /// What the device asks for.
     pub(crate) piece: PageRange,
     /// What is to come with it.

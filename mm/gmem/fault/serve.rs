@@ -48,6 +48,10 @@ use kernel::{
     bindings,
     mm::{
         device::{
+            mmap::{
+                MmapGuard,
+                StillGuard, //
+            },
             vma as vma_info, //
         },
         virt::VmaRef,
@@ -58,7 +62,10 @@ use kernel::{
 };
 
 /// How often a block is tried again because the CPU page table changed meanwhile.
-const MAX_COLLISIONS: usize = 1000;
+const MAX_COLLISIONS: usize = 100;
+
+/// After so many tries others are kept from changing it.
+const MAX_SHARED_TRIES: usize = 8;
 
 /// After so many tries no copies are made any more: they might push each other out.
 const MAX_COPY_TRIES: usize = 16;
@@ -127,6 +134,7 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
     let memory = device.memory();
     let payer = Payer::of(&mm)?;
     let mut result = Ok(());
+    faulting.batch()?.may_drain = true;
     let part = Part {
         context,
         mm: &mm,
@@ -157,7 +165,7 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
     }
 
     let batch = faulting.batch()?;
-    let waited = core::mem::take(&mut batch.waited);
+    let waited = core::mem::take(&mut batch.waiting.waited);
     let served = core::mem::take(&mut batch.served);
     if request.purpose == Purpose::Ahead {
         return result.map(|()| served);
@@ -226,7 +234,16 @@ impl Part<'_> {
                 wanted: tries < MAX_COPY_TRIES,
                 lease: lease.as_ref(),
             };
-            match self.attempt(rest, &watch, copying, moves, batch) {
+            let mmap = if tries < MAX_SHARED_TRIES {
+                MmapGuard::Shared(self.mm.mmap_read_lock())
+            } else if self.request.purpose == Purpose::Ahead {
+                // Nobody waits for it.
+                break;
+            } else {
+                MmapGuard::Still(StillGuard::hold(self.mm).map_err(|e| (e, None))?)
+            };
+            batch.waiting.renew();
+            match self.attempt(rest, &mmap, &watch, copying, moves, batch) {
                 Ok(Try::Done(end)) => return Ok(end),
                 Ok(Try::Remote(end)) if !self.request.purpose.is_demand() => {
                     return Err((EBUSY, Some(end)));
@@ -246,6 +263,7 @@ impl Part<'_> {
     fn attempt(
         &self,
         rest: PageRange,
+        mmap: &MmapGuard<'_>,
         watch: &Watch,
         copying: Copying<'_>,
         moves: usize,
@@ -257,10 +275,9 @@ impl Part<'_> {
             Purpose::Prefetch => ENOMEM,
             _ => EFAULT,
         };
-        let mmap = self.mm.mmap_read_lock();
         let vma = vma_info::first_in(
             self.mm,
-            &mmap,
+            mmap,
             rest.start_byte() as usize,
             rest.end_byte() as usize,
         )
@@ -286,7 +303,7 @@ impl Part<'_> {
             .filter(|_| copying.wanted && can_copy);
         let ahead = self.request.purpose == Purpose::Ahead;
         if let Some(memory) = copies.filter(|_| !ahead) {
-            return self.map_copies(memory, vma, piece, vma_pages, watch, &mmap, lease, batch);
+            return self.map_copies(memory, vma, piece, vma_pages, watch, mmap, lease, batch);
         }
 
         // A prefetch says by itself where the pages go, and advice comes before a memory policy.
@@ -303,7 +320,7 @@ impl Part<'_> {
             if ahead {
                 return Ok(Try::Remote(piece.end()));
             }
-            return self.map(piece, range, watch, &mmap, None, &mut none, moves, batch);
+            return self.map(piece, range, watch, mmap, None, &mut none, moves, batch);
         };
         let pinned = attributes.pinned == Some(self.context.device.parts.id);
         let wanted = Wanted {
@@ -311,17 +328,17 @@ impl Part<'_> {
             pool: pinned.then(|| attributes_tree::key(self.mm)),
             vma,
             watch,
-            mmap: &mmap,
+            mmap,
             piece,
             range,
             moves,
         };
         match self.bring(&wanted, batch)? {
             Brought::Map { range, moves } => {
-                self.map(piece, range, watch, &mmap, movable, &mut none, moves, batch)
+                self.map(piece, range, watch, mmap, movable, &mut none, moves, batch)
             }
             Brought::Stay(range) => {
-                self.map(piece, range, watch, &mmap, None, &mut none, moves, batch)
+                self.map(piece, range, watch, mmap, None, &mut none, moves, batch)
             }
             Brought::Collision => Ok(Try::Collision),
             Brought::Again => Ok(Try::Movable),

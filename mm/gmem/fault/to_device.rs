@@ -25,7 +25,10 @@ use crate::{
         counts::Counts, //
     },
     range::PageRange,
-    reclaim::evict,
+    reclaim::{
+        evict,
+        worker::Waiting, //
+    },
     sys, //
 };
 use kernel::{
@@ -80,14 +83,14 @@ impl Job<'_> {
     /// Takes room for `nr` pages from page `index` of the range on.
     ///
     /// What comes ahead pushes nothing out of a device that was never full.
-    fn take(&self, nr: usize, index: usize, waited: &mut bool) -> Result<Run> {
+    fn take(&self, nr: usize, index: usize, waiting: &mut Waiting) -> Result<Run> {
         let spot = self.spot(index);
 
         if self.existing_only && !self.memory.worker.is_scarce() {
             let taken = self.memory.take(self.payer, nr, spot);
             return taken.map_err(|refusal| refusal.error);
         }
-        evict::take(self.memory, self.payer, nr, spot, waited)
+        evict::take(self.memory, self.payer, nr, spot, waiting)
     }
 }
 
@@ -113,7 +116,7 @@ impl Destination {
     ///
     /// A pinned page that a child shares still lies in the room of its own copy; then there is too
     /// little, and the page comes to room that is not kept.
-    fn of(job: &Job<'_>, pages: usize, waited: &mut bool) -> Result<Self> {
+    fn of(job: &Job<'_>, pages: usize, waiting: &mut Waiting) -> Result<Self> {
         if let Some(tenant) = job.pool {
             let steps = [PMD_PAGES, RUN_PAGES, 1];
             for step in steps.into_iter().filter(|step| *step <= pages) {
@@ -122,7 +125,7 @@ impl Destination {
                 }
             }
         }
-        Self::take(job, pages, waited)
+        Self::take(job, pages, waiting)
     }
 
     /// Takes room for `pages` pages; a whole block comes as one chunk when there is one. Small
@@ -131,11 +134,11 @@ impl Destination {
     /// # Errors
     ///
     /// `ENOSPC` or `ENOMEM` when there is no room for a single page.
-    fn take(job: &Job<'_>, pages: usize, waited: &mut bool) -> Result<Self> {
+    fn take(job: &Job<'_>, pages: usize, waiting: &mut Waiting) -> Result<Self> {
         let mut runs = KVec::new();
         let whole = vma_info::thp_allowed(job.vma) || !job.memory.worker.is_scarce();
         if pages == PMD_PAGES && whole {
-            if let Ok(run) = job.take(PMD_PAGES, 0, waited) {
+            if let Ok(run) = job.take(PMD_PAGES, 0, waiting) {
                 runs.push(run, GFP_KERNEL)?;
                 return Ok(Self {
                     runs,
@@ -146,7 +149,7 @@ impl Destination {
         let step = if pages == 1 { 1 } else { RUN_PAGES };
         let mut covered = 0;
         while covered < pages {
-            match job.take(step, covered, waited) {
+            match job.take(step, covered, waiting) {
                 Ok(run) => runs.push(run, GFP_KERNEL)?,
                 Err(_) if covered > 0 => break,
                 Err(e) => return Err(e),
@@ -180,7 +183,7 @@ impl Destination {
 /// `EINVAL` for a VMA whose pages cannot move.
 pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result<usize> {
     let pages = job.range.count() as usize;
-    let mut dst = Destination::of(job, pages, &mut batch.waited)?;
+    let mut dst = Destination::of(job, pages, &mut batch.waiting)?;
     batch.short = dst.pages() < pages;
     let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
     let select = Select {

@@ -31,7 +31,8 @@ use crate::{
             self,
             Hunt,
             Victim, //
-        }, //
+        },
+        worker::Waiting, //
     },
     replica::replicas,
     sys, //
@@ -67,7 +68,7 @@ const MAX_PASSES: usize = 10_000;
 
 /// Takes `nr` pages of device memory for what is at `spot`, for which `payer` pays, waiting for the
 /// worker or evicting when there is no room; or when a limit is in the way, evicting what counts
-/// against it. Says in `waited` if it had to.
+/// against it. Says in `waiting` if it had to.
 ///
 /// # Errors
 ///
@@ -77,7 +78,7 @@ pub(crate) fn take(
     payer: &Payer,
     nr: usize,
     spot: Spot,
-    waited: &mut bool,
+    waiting: &mut Waiting,
 ) -> Result<Run> {
     let mut hunt = Hunt::new(nr, Some(payer));
     let mut losses = 0;
@@ -91,12 +92,12 @@ pub(crate) fn take(
             Err(refusal) if refusal.error != ENOSPC => return Err(refusal.error),
             Err(refusal) => refusal,
         };
-        *waited = true;
+        waiting.waited = true;
         let evicted = match &refusal.limit {
             Some(limit) => chunk_of(memory, limit)?,
             None => {
                 memory.worker.asked(memory, nr, false);
-                if memory.worker.wait() {
+                if memory.worker.wait(waiting) {
                     continue;
                 }
                 one(memory, &mut hunt)?

@@ -33,17 +33,44 @@ use kernel::{
         },
         Arc,
         CondVar,
+        CondVarTimeoutResult,
         Mutex, //
     },
-    time::msecs_to_jiffies,
+    time::{
+        msecs_to_jiffies,
+        Jiffies, //
+    },
     workqueue::{
         self,
         WorkItem, //
     }, //
 };
 
-/// How long a fault waits for the worker to free something.
+/// How long a fault waits for the worker to free something, in all.
 const PATIENCE_MS: u32 = 50;
+
+/// How a fault got its room.
+pub(crate) struct Waiting {
+    /// There was none at once.
+    pub(crate) waited: bool,
+    /// So long it may still wait for the worker.
+    left: Jiffies,
+}
+
+impl Waiting {
+    /// It did not wait yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            waited: false,
+            left: msecs_to_jiffies(PATIENCE_MS),
+        }
+    }
+
+    /// Locks are taken anew, under which it may wait as long again.
+    pub(crate) fn renew(&mut self) {
+        self.left = msecs_to_jiffies(PATIENCE_MS);
+    }
+}
 
 /// How long nobody asks for anything until what came last counts as used; long beside the time
 /// that it takes to bring it again.
@@ -183,14 +210,19 @@ impl Worker {
     }
 
     /// Waits until the worker freed something. Returns whether it did.
-    pub(crate) fn wait(&self) -> bool {
+    pub(crate) fn wait(&self, waiting: &mut Waiting) -> bool {
         let mut state = self.state.lock();
         let freed = state.freed;
-        if state.active && !state.resting {
+        if state.active && !state.resting && waiting.left > 0 {
             // Whatever ended the wait, the caller goes on by itself.
-            let _ = self
+            waiting.left = match self
                 .news
-                .wait_interruptible_timeout(&mut state, msecs_to_jiffies(PATIENCE_MS));
+                .wait_interruptible_timeout(&mut state, waiting.left)
+            {
+                CondVarTimeoutResult::Woken { jiffies }
+                | CondVarTimeoutResult::Signal { jiffies } => jiffies,
+                CondVarTimeoutResult::Timeout => 0,
+            };
         }
         state.freed != freed
     }

@@ -30,7 +30,10 @@ use crate::{
         }, //
     },
     range::PageRange,
-    reclaim::evict,
+    reclaim::{
+        evict,
+        worker::Waiting, //
+    },
     replica::{
         replicas::{
             Draft,
@@ -48,12 +51,14 @@ use crate::{
 };
 use kernel::{
     mm::{
-        device::hmm::{
-            self,
-            PagePfn, //
+        device::{
+            hmm::{
+                self,
+                PagePfn, //
+            },
+            mmap::MmapGuard, //
         },
-        virt::VmaRef,
-        MmapReadGuard, //
+        virt::VmaRef, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -70,7 +75,7 @@ impl Part<'_> {
         piece: PageRange,
         vma_pages: PageRange,
         watch: &Watch,
-        mmap: &MmapReadGuard<'_>,
+        mmap: &MmapGuard<'_>,
         lease: Option<&Lease>,
         batch: &mut Batch,
     ) -> Result<Try> {
@@ -110,7 +115,12 @@ impl Part<'_> {
         lease: Option<&Lease>,
         batch: &mut Batch,
     ) -> Result<Drafts> {
-        let Batch { runs, waited, .. } = batch;
+        let Batch {
+            runs,
+            waiting,
+            may_drain,
+            ..
+        } = batch;
         let strict = self.request.purpose == Purpose::Prefetch;
         let windows = range.align_out(WINDOW_ORDER);
         let capacity = windows.count() as usize / WINDOW;
@@ -123,7 +133,7 @@ impl Part<'_> {
                 continue;
             };
             let wanted = wanted.intersect(part).unwrap_or(part);
-            let draft = match self.draft(memory, vma, wanted, part, lease, waited) {
+            let draft = match self.draft(memory, vma, wanted, part, lease, waiting, may_drain) {
                 Ok(Some(draft)) => draft,
                 Ok(None) => continue,
                 Err(e) if strict => return Err(e),
@@ -152,6 +162,7 @@ impl Part<'_> {
 
     /// Returns the copy of what can be had of `part`, a piece of a window: the one that is there if
     /// it has all that is wanted, or as much as there is to be had.
+    #[expect(clippy::too_many_arguments)]
     fn draft(
         &self,
         memory: &Arc<Memory>,
@@ -159,7 +170,8 @@ impl Part<'_> {
         wanted: PageRange,
         part: PageRange,
         lease: Option<&Lease>,
-        waited: &mut bool,
+        waiting: &mut Waiting,
+        may_drain: &mut bool,
     ) -> Result<Option<Draft>> {
         let first = part.align_out(WINDOW_ORDER).first();
         let device = self.context.device.parts.id;
@@ -168,7 +180,7 @@ impl Part<'_> {
         if !(wanted.first()..wanted.end()).any(|page| lacks(&page)) {
             return Ok(old);
         }
-        let originals = source::take(vma, part, lease.is_some());
+        let originals = source::take(vma, part, lease.is_some(), may_drain);
         let more = (wanted.first()..wanted.end()).filter(lacks).any(|page| {
             let original = originals.get(page.wrapping_sub(first) as usize);
             original.is_some_and(Option::is_some)
@@ -180,7 +192,7 @@ impl Part<'_> {
             space: self.context.space.key(),
             page: first,
         };
-        let run = evict::take(memory, self.payer, WINDOW, spot, waited)?;
+        let run = evict::take(memory, self.payer, WINDOW, spot, waiting)?;
 
         Draft::new(memory, run, first, originals, lease.cloned()).map(Some)
     }

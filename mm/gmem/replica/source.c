@@ -406,9 +406,13 @@ static bool originals_protect(struct vm_area_struct *vma, unsigned long start,
  * Take a reference to each page from @start on that nobody can write without a
  * notification while the reference is held; @pfns gets the frames, or 0.  The
  * pages of a file must be guaranteed by a lease.  mmap_lock is held.
+ *
+ * @may_drain says that the lists of other CPUs may be emptied, which takes long,
+ * and becomes false when they were: a fault waits for that once.
  */
 void gmem_originals(struct vm_area_struct *vma, unsigned long start,
-		    unsigned long nr, bool is_file, unsigned long *pfns)
+		    unsigned long nr, bool is_file, unsigned long *pfns,
+		    bool *may_drain)
 {
 	bool writable = false;
 	unsigned long i;
@@ -424,7 +428,8 @@ void gmem_originals(struct vm_area_struct *vma, unsigned long start,
 
 	/* A new page is in a list of a CPU that refers to it. */
 	lru_add_drain();
-	if (originals_protect(vma, start, nr, pfns)) {
+	if (originals_protect(vma, start, nr, pfns) && *may_drain) {
+		*may_drain = false;
 		lru_add_drain_all();
 		originals_protect(vma, start, nr, pfns);
 	}

@@ -107,8 +107,14 @@ pub(crate) type Originals = [Option<Original>; WINDOW];
 /// Takes those pages of `range`, which lies inside the VMA and in one window, that can have copies.
 ///
 /// Anonymous pages are write-protected for it. `is_file` says that a [`Lease`] covers the VMA.
-/// Sends notifications, so the map lock must not be held.
-pub(crate) fn take(vma: &VmaRef, range: PageRange, is_file: bool) -> Originals {
+/// Sends notifications, so the map lock must not be held. `may_drain` says that the lists of other
+/// CPUs may be emptied, which is waited for, and becomes `false` when they were.
+pub(crate) fn take(
+    vma: &VmaRef,
+    range: PageRange,
+    is_file: bool,
+    may_drain: &mut bool,
+) -> Originals {
     let mut pfns = [0usize; WINDOW];
     let mut originals = [const { None }; WINDOW];
     let first = range.first() as usize & (WINDOW - 1);
@@ -123,6 +129,7 @@ pub(crate) fn take(vma: &VmaRef, range: PageRange, is_file: bool) -> Originals {
             pfns.len(),
             is_file,
             pfns.as_mut_ptr(),
+            may_drain,
         );
     }
     for (original, pfn) in originals.iter_mut().skip(first).zip(pfns.iter()) {

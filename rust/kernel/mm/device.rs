@@ -7,6 +7,7 @@
 //! - [`migrate`]: moving pages between host and device,
 //! - [`hmm`]: reading the CPU page table,
 //! - [`interval_notifier`]: hearing of its changes,
+//! - [`mmap`]: keeping the mappings as they are,
 //! - [`value_array`]: a sparse array of small values, read without a lock.
 
 pub mod folio;
@@ -14,6 +15,7 @@ pub mod folio_stock;
 pub mod hmm;
 pub mod interval_notifier;
 pub mod migrate;
+pub mod mmap;
 pub mod pagemap;
 pub mod value_array;
 pub mod vma;

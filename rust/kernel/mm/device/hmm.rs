@@ -10,12 +10,12 @@ use super::{
         Operations,
         Sequence, //
     },
+    mmap::MmapLocked,
     pagemap::Owner, //
 };
 use crate::{
     bindings,
     error::to_result,
-    mm::MmapReadGuard,
     page::PAGE_SHIFT,
     prelude::*, //
 };
@@ -88,7 +88,7 @@ impl PagePfn {
 /// - `EPERM`: a write to memory that is not writable,
 /// - `ENOMEM`.
 pub fn read<T: Operations>(
-    _mmap: &MmapReadGuard<'_>,
+    _mmap: &impl MmapLocked,
     notifier: &IntervalNotifier<T>,
     seq: Sequence,
     start: usize,

@@ -4,12 +4,12 @@
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
+use super::mmap::MmapLocked;
 use crate::{
     bindings,
     mm::{
         virt::VmaRef,
-        MmWithUser,
-        MmapReadGuard, //
+        MmWithUser, //
     },
 };
 
@@ -37,7 +37,7 @@ pub fn thp_allowed(vma: &VmaRef) -> bool {
 /// Returns the first VMA that intersects `[start, end)`.
 pub fn first_in<'a>(
     mm: &'a MmWithUser,
-    _guard: &'a MmapReadGuard<'_>,
+    _guard: &'a impl MmapLocked,
     start: usize,
     end: usize,
 ) -> Option<&'a VmaRef> {

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Keeping the mappings of a process as they are.
+//!
+//! C header: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
+
+use crate::{
+    bindings,
+    error::to_result,
+    mm::{
+        MmWithUser,
+        MmapReadGuard, //
+    },
+    prelude::*,
+    types::NotThreadSafe, //
+};
+
+/// A proof that mmap_lock is held.
+///
+/// # Safety
+///
+/// As long as a value lives some mmap_lock is held, for reading or for writing.
+pub unsafe trait MmapLocked {}
+
+// SAFETY: That is what it guards.
+unsafe impl MmapLocked for MmapReadGuard<'_> {}
+
+/// Nobody else uses the mappings of a process: mmap_lock is held for writing, and no VMA is in use
+/// under a lock of its own.
+///
+/// What still changes the page table comes from elsewhere: reclaim, migration, eviction.
+///
+/// # Invariants
+///
+/// mmap_lock of `mm`, and all its VMAs, are locked for writing.
+pub struct StillGuard<'a> {
+    mm: &'a MmWithUser,
+    // mmap_lock must be released by the thread that took it.
+    _nts: NotThreadSafe,
+}
+
+// SAFETY: By the type invariants.
+unsafe impl MmapLocked for StillGuard<'_> {}
+
+impl<'a> StillGuard<'a> {
+    /// Waits until nobody uses the mappings, and keeps everybody away. It takes as long as a fork
+    /// and is for those who were disturbed too often.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when a fatal signal arrives.
+    pub fn hold(mm: &'a MmWithUser) -> Result<Self> {
+        // SAFETY: `mm` is alive.
+        to_result(unsafe { bindings::mm_hold_still(mm.as_raw()) })?;
+
+        // INVARIANT: Locked above.
+        Ok(Self {
+            mm,
+            _nts: NotThreadSafe,
+        })
+    }
+}
+
+impl Drop for StillGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants. This unlocks the VMAs, too.
+        unsafe { bindings::mm_release_still(self.mm.as_raw()) };
+    }
+}
+
+/// mmap_lock, held in one way or the other.
+pub enum MmapGuard<'a> {
+    /// Beside others.
+    Shared(MmapReadGuard<'a>),
+    /// Alone.
+    Still(StillGuard<'a>),
+}
+
+// SAFETY: Both hold it.
+unsafe impl MmapLocked for MmapGuard<'_> {}
