@@ -22,6 +22,7 @@ use crate::{
     },
     device::{
         dmem::Payer,
+        memory::Memory,
         registry::{
             self,
             Device,
@@ -36,10 +37,14 @@ use kernel::{
         device::vma as vma_info,
         virt::VmaRef,
         Mm,
-        MmWithUser, //
+        MmWithUser,
+        MmapReadGuard, //
     },
     prelude::*, //
 };
+
+/// How often room is made for pages that others unpin or map meanwhile.
+const MAX_TRIES: usize = 8;
 
 /// Pages that lost their pin, by device.
 pub(crate) struct Lost([usize; MAX_DEVICES + 1]);
@@ -85,12 +90,39 @@ pub(crate) fn pin(mm: &MmWithUser, device: &Device, range: PageRange) -> Result<
     let memory = device.memory().ok_or(EINVAL)?;
     let advice = Advice::get(mm)?;
     let payer = Payer::of(mm)?;
-    // Against unmapping, and against other pins.
-    let mmap = mm.mmap_read_lock();
-    let _pins = advice.lock_pins();
+
+    for _ in 0..MAX_TRIES {
+        let (room, all) = {
+            let mmap = mm.mmap_read_lock();
+            let _pins = advice.lock_pins();
+            news(mm, &mmap, &advice, range, id)?
+        };
+        if room == 0 {
+            return Ok((false, all));
+        }
+        sys::charge_pinned(mm, room)?;
+        // This may evict a lot, so nobody waits for a lock meanwhile.
+        memory
+            .reserve(key(mm), &payer, room)
+            .inspect_err(|_| sys::uncharge_pinned(mm, room))?;
+        if let Some(all) = fill(mm, &memory, &advice, range, id, room)? {
+            return Ok((true, all));
+        }
+    }
+    Err(EAGAIN)
+}
+
+/// Returns how many pages of the range can be pinned and are not, and whether the others are.
+fn news(
+    mm: &MmWithUser,
+    mmap: &MmapReadGuard<'_>,
+    advice: &Advice,
+    range: PageRange,
+    id: u32,
+) -> Result<(usize, bool)> {
     let (mut news, mut all) = (0, true);
 
-    hmadvise::for_each_vma(mm, &mmap, range, |vma, part| {
+    hmadvise::for_each_vma(mm, mmap, range, |vma, part| {
         if !may_pin(vma) {
             all = false;
             return Ok(());
@@ -103,14 +135,30 @@ pub(crate) fn pin(mm: &MmWithUser, device: &Device, range: PageRange) -> Result<
         });
         Ok(())
     })?;
-    if news == 0 {
-        return Ok((false, all));
-    }
-    sys::charge_pinned(mm, news)?;
-    memory
-        .reserve(key(mm), &payer, news)
-        .inspect_err(|_| sys::uncharge_pinned(mm, news))?;
+    Ok((news, all))
+}
 
+/// Pins what can be pinned of the range, for which there is room for so many pages. Returns whether
+/// that is all of what is mapped, or [`None`] when it needs more room now; the room is given back
+/// then.
+fn fill(
+    mm: &MmWithUser,
+    memory: &Memory,
+    advice: &Advice,
+    range: PageRange,
+    id: u32,
+    room: usize,
+) -> Result<Option<bool>> {
+    // Against unmapping, and against other pins.
+    let mmap = mm.mmap_read_lock();
+    let _pins = advice.lock_pins();
+    let now = news(mm, &mmap, advice, range, id);
+    let Some((_, all)) = now.as_ref().ok().filter(|(now, _)| *now <= room) else {
+        sys::uncharge_pinned(mm, room);
+        memory.unreserve(key(mm), room);
+        return now.map(|_| None);
+    };
+    let mut news = room;
     let mut lost = Lost::new();
     let done = hmadvise::for_each_vma(mm, &mmap, range, |vma, part| {
         if !may_pin(vma) {
@@ -127,7 +175,7 @@ pub(crate) fn pin(mm: &MmWithUser, device: &Device, range: PageRange) -> Result<
     }
     lost.release(mm);
     done?;
-    Ok((true, all))
+    Ok(Some(*all))
 }
 
 fn may_pin(vma: &VmaRef) -> bool {
