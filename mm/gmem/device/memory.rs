@@ -79,6 +79,9 @@ use kernel::{
     workqueue::Work, //
 };
 
+/// So many chunks are looked at for room before others get the lock.
+const MAX_LOOKS: usize = 64;
+
 /// Says of device pages that GMEM manages them, on whichever device.
 pub(crate) static OWNER_COOKIE: u8 = 0;
 
@@ -262,16 +265,31 @@ impl Memory {
         if nr < PMD_PAGES {
             // Before empty chunks are given back: one that was just emptied is taken again, so
             // that pages that move to and fro use the same memory.
-            if let Some((chunk, first)) = self.find(&mut alloc, payer, nr) {
+            if let Some((chunk, first)) = self.find(&mut alloc, payer, nr, 0) {
                 return Ok(self.taken(&mut alloc, chunk, first, nr, spot));
             }
         }
         self.drain(&mut alloc);
-        let chunk = self.grow(&mut alloc, payer)?;
+        let refusal = match self.grow(&mut alloc, payer) {
+            Ok(chunk) => {
+                if nr < PMD_PAGES {
+                    alloc.open = chunk;
+                }
+                return Ok(self.taken(&mut alloc, chunk, 0, nr, spot));
+            }
+            Err(refusal) => refusal,
+        };
+        drop(alloc);
         if nr < PMD_PAGES {
-            alloc.open = chunk;
+            // Some of those that are further away may have room.
+            for from in (MAX_LOOKS..self.nr_chunks()).step_by(MAX_LOOKS) {
+                let mut alloc = self.alloc.lock();
+                if let Some((chunk, first)) = self.find(&mut alloc, payer, nr, from) {
+                    return Ok(self.taken(&mut alloc, chunk, first, nr, spot));
+                }
+            }
         }
-        Ok(self.taken(&mut alloc, chunk, 0, nr, spot))
+        Err(refusal)
     }
 
     fn taken(
@@ -322,10 +340,18 @@ impl Memory {
     }
 
     /// Finds room for a few pages in a chunk that is in use already, and that `payer` pays for.
-    fn find(&self, alloc: &mut Alloc, payer: &Payer, nr: usize) -> Option<(usize, usize)> {
+    /// Looks at [`MAX_LOOKS`] chunks only, the first of which is `from` chunks behind the open one.
+    fn find(
+        &self,
+        alloc: &mut Alloc,
+        payer: &Payer,
+        nr: usize,
+        from: usize,
+    ) -> Option<(usize, usize)> {
         let chunks = self.chunks();
         let nr_chunks = chunks.len().max(1);
-        let (chunk, first) = (0..nr_chunks).find_map(|i| {
+        let end = nr_chunks.min(from + MAX_LOOKS);
+        let (chunk, first) = (from..end).find_map(|i| {
             let chunk = (alloc.open + i) % nr_chunks;
             let owned = alloc.owned.get(chunk)?.as_ref()?;
             let paid = owned.charge.is_of(payer) && owned.pool.is_none();
