@@ -50,6 +50,9 @@ type Key = (u64, u32);
 /// What no key is below.
 const FIRST: Key = (0, 0);
 
+/// So many copies are looked at before others get the map lock.
+const BATCH: usize = 64;
+
 fn after((first, device): Key) -> Key {
     (first, device.wrapping_add(1))
 }
@@ -130,15 +133,11 @@ impl Copies {
         })
     }
 
-    fn next(&self, mut from: Key, which: &impl Fn(Key, &Copy) -> bool) -> Option<Key> {
-        loop {
-            let cursor = self.0.cursor_lower_bound(&from)?;
-            let (key, copy) = cursor.current();
-            if which(*key, copy) {
-                return Some(*key);
-            }
-            from = after(*key);
-        }
+    /// Returns the first window from page `from` on of which there is a copy.
+    fn first_from(&self, from: u64) -> Option<u64> {
+        let cursor = self.0.cursor_lower_bound(&(from, 0))?;
+
+        Some(cursor.current().0 .0)
     }
 }
 
@@ -154,31 +153,46 @@ impl MapLock<'_> {
         copy.map_or(0, |copy| copy.pages())
     }
 
-    /// Drops the copies that `which` names; returns how many pages they had.
-    fn drop_copies(&mut self, directory: &Directory, which: impl Fn(Key, &Copy) -> bool) -> usize {
-        let mut pages = 0;
-        let mut from = FIRST;
-        while let Some(key) = self.copies().next(from, &which) {
-            pages += self.drop_copy(directory, key);
+    /// Drops those of the next copies from `from` on that `which` names; returns where to go on.
+    fn drop_some(
+        &mut self,
+        directory: &Directory,
+        mut from: Key,
+        which: &impl Fn(Key, &Copy) -> bool,
+    ) -> Option<Key> {
+        for _ in 0..BATCH {
+            let cursor = self.copies().0.cursor_lower_bound(&from)?;
+            let (key, copy) = cursor.current();
+            let (key, wanted) = (*key, which(*key, copy));
+            if wanted {
+                self.drop_copy(directory, key);
+            }
             from = after(key);
         }
-        pages
-    }
-
-    /// Drops the copies on a device that has no context here any more.
-    pub(crate) fn drop_copies_on(&mut self, directory: &Directory, device: u32) {
-        self.drop_copies(directory, |key, _| key.1 == device);
+        Some(from)
     }
 }
 
-/// Drops the copies that `which` names in all spaces; returns how many pages they had.
-fn drop_all(which: impl Fn(Key, &Copy) -> bool) -> usize {
-    let mut pages = 0;
+/// Drops the copies of a space that `which` names. Others get the map lock in between; the caller
+/// sees to it that no such copy is added meanwhile.
+fn drop_copies(space: &Space, which: &impl Fn(Key, &Copy) -> bool) {
+    let mut from = Some(FIRST);
+    while let Some(next) = from {
+        from = space.lock_map().drop_some(&space.directory, next, which);
+    }
+}
+
+/// Drops the copies on a device that has no context in the space any more.
+pub(crate) fn drop_on(space: &Space, device: u32) {
+    drop_copies(space, &|key, _: &Copy| key.1 == device);
+}
+
+/// Drops the copies that `which` names in all spaces.
+fn drop_all(which: impl Fn(Key, &Copy) -> bool) {
     let _: core::result::Result<(), Infallible> = Space::try_for_each(|space| {
-        pages += space.lock_map().drop_copies(&space.directory, &which);
+        drop_copies(space, &which);
         Ok(())
     });
-    pages
 }
 
 /// Drops the copies in some pages, of one chunk, of the memory; returns how many pages they had.
@@ -210,9 +224,18 @@ pub(crate) fn drop_pages(memory: &Memory, pages: Range<usize>) -> usize {
 /// when they were, which hold the lock of their block meanwhile.
 pub(crate) fn drop_range(space: &Space, range: PageRange) {
     space.wait_for_faults(range);
-    let mut map = space.lock_map();
-    if map.copies().windows(range).is_some() {
-        map.invalidate(&space.directory, range, false);
+    let mut rest = Some(range.align_out(WINDOW_ORDER));
+    while let Some(windows) = rest {
+        let mut map = space.lock_map();
+        let first = map.copies().first_from(windows.first());
+        let Some(first) = first.filter(|first| *first < windows.end()) else {
+            return;
+        };
+        let some = PageRange::with_count(first, (BATCH * WINDOW) as u64)
+            .and_then(|some| some.intersect(windows));
+        let Some(some) = some else { return };
+        map.invalidate(&space.directory, some, false);
+        rest = PageRange::new(some.end(), windows.end());
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         readahead::Walks, //
     },
     range::PageRange,
+    replica::replicas,
     space::address_space::Space, //
 };
 use kernel::{
@@ -204,20 +205,20 @@ impl Context {
                 self.ended.wait(&mut gate);
             }
         }
-        let gone = {
+        let (gone, last) = {
             let _addresses = self.space.lock_addresses();
             let mut map = self.space.lock_map();
             map.invalidate_context(&self.space.directory, self);
             let gone = map.set_context(self.index, None);
-            if !map
+            let last = !map
                 .contexts()
-                .any(|other| Arc::ptr_eq(&other.device, &self.device))
-            {
-                map.drop_copies_on(&self.space.directory, self.device.parts.id);
-            }
-            gone
+                .any(|other| Arc::ptr_eq(&other.device, &self.device));
+            (gone, last)
         };
         drop(gone);
+        if last {
+            replicas::drop_on(&self.space, self.device.parts.id);
+        }
         self.unpin();
         // Others may hold on to the context for a moment, but not to what the driver made.
         self.pmap.destroy();
