@@ -15,6 +15,7 @@ struct dmem_cgroup_pool_state;
 struct dmem_cgroup_region;
 struct gm_dev_stats;
 struct gmem_lease;
+struct mem_cgroup;
 struct mm_struct;
 struct vm_area_struct;
 
@@ -43,6 +44,9 @@ int gmem_pid_of(struct mm_struct *mm);
 bool gmem_has_swapped(struct mm_struct *mm);
 int gmem_populate(struct mm_struct *mm, unsigned long start, unsigned long len);
 bool gmem_dma_direct(struct device *dev);
+struct mem_cgroup *gmem_charge_begin(struct mm_struct *mm,
+				     struct mem_cgroup **old);
+void gmem_charge_end(struct mem_cgroup *memcg, struct mem_cgroup *old);
 bool gmem_fatal_signal(void);
 unsigned int gmem_nr_node_ids(void);
 bool gmem_node_has_memory(int nid);

@@ -14,9 +14,11 @@
 #include <linux/hugetlb.h>
 #include <linux/init.h>
 #include <linux/kstrtox.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/nodemask.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/syscalls.h>
 #include <linux/swap.h>
@@ -186,6 +188,31 @@ bool gmem_dma_direct(struct device *dev)
 	return !dma_need_unmap(dev) && !device_iommu_mapped(dev) &&
 	       dma_get_mask(dev) >= dma_get_required_mask(dev) &&
 	       phys_to_dma(dev, 0) == 0;
+}
+
+/*
+ * Charges kernel memory to the owner of @mm, also when a kernel thread allocates
+ * it. To be undone with what is returned, which is NULL where nothing is to do.
+ */
+struct mem_cgroup *gmem_charge_begin(struct mm_struct *mm,
+				     struct mem_cgroup **old)
+{
+	struct mem_cgroup *memcg;
+
+	if (current->mm == mm)
+		return NULL;
+	memcg = get_mem_cgroup_from_mm(mm);
+	if (memcg)
+		*old = set_active_memcg(memcg);
+	return memcg;
+}
+
+void gmem_charge_end(struct mem_cgroup *memcg, struct mem_cgroup *old)
+{
+	if (!memcg)
+		return;
+	set_active_memcg(old);
+	mem_cgroup_put(memcg);
 }
 
 bool gmem_fatal_signal(void)

@@ -11,7 +11,8 @@ use kernel::{
         Mm,
         MmWithUser, //
     },
-    prelude::*, //
+    prelude::*,
+    types::NotThreadSafe, //
 };
 
 pub(crate) use bindings::gm_copy as CopyRun;
@@ -148,6 +149,40 @@ pub(crate) fn uncharge_pinned(mm: &Mm, pages: usize) {
 pub(crate) fn pin_percent() -> usize {
     // SAFETY: A plain call.
     unsafe { bindings::gmem_get_pin_percent() as usize }
+}
+
+/// Makes the owner of an `mm_struct` pay for the kernel memory that the current task allocates with
+/// `GFP_KERNEL_ACCOUNT`, until it is dropped.
+///
+/// # Invariants
+///
+/// `memcg` and `old` are from `gmem_charge_begin()`, called by the current task.
+pub(crate) struct Charging {
+    memcg: *mut bindings::mem_cgroup,
+    old: *mut bindings::mem_cgroup,
+    _not_send: NotThreadSafe,
+}
+
+impl Charging {
+    pub(crate) fn to(mm: &Mm) -> Self {
+        let mut old = core::ptr::null_mut();
+        // SAFETY: The reference shows that the `mm_struct` is there.
+        let memcg = unsafe { bindings::gmem_charge_begin(mm.as_raw(), &mut old) };
+
+        // INVARIANT: Just returned.
+        Self {
+            memcg,
+            old,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+impl Drop for Charging {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants; the value stayed with its task, and is dropped once.
+        unsafe { bindings::gmem_charge_end(self.memcg, self.old) };
+    }
 }
 
 /// Returns whether a fatal signal waits for the current task.

@@ -187,7 +187,7 @@ pub(crate) trait Tree {
 pub(crate) struct Map<T>(T);
 
 /// How many ranges one change of one range can add: what is left on both sides, and itself.
-const MAX_PARTS: usize = 3;
+pub(crate) const MAX_PARTS: usize = 3;
 
 impl<T: Tree> Map<T> {
     /// Makes a map from an empty tree.
@@ -196,7 +196,6 @@ impl<T: Tree> Map<T> {
     }
 
     /// Returns the tree.
-    #[cfg(test)]
     pub(crate) fn tree_mut(&mut self) -> &mut T {
         &mut self.0
     }

@@ -13,7 +13,8 @@ use crate::{
             Change,
             Map,
             NoMemory,
-            Tree, //
+            Tree,
+            MAX_PARTS, //
         },
         pin::Lost, //
     },
@@ -21,6 +22,7 @@ use crate::{
     sys, //
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     mm::Mm,
     new_mutex,
     prelude::*,
@@ -46,9 +48,16 @@ type Value = (u64, Attributes);
 /// How many nodes are kept for changes that must not fail for memory.
 const SPARE: usize = 4;
 
+/// So many ranges with different advice a process may have: about as many as it may have mappings
+/// (`vm.max_map_count`).
+const MAX_RANGES: usize = 1 << 16;
+
 /// A tree of ranges by their last page.
 struct Ranges {
     tree: RBTree<u64, Value>,
+    count: usize,
+    /// How many there may be. What follows memory that is mapped has no limit of its own.
+    limit: usize,
     spare: [Option<RBTreeNodeReservation<u64, Value>>; SPARE],
 }
 
@@ -56,6 +65,8 @@ impl Ranges {
     fn new() -> Self {
         Self {
             tree: RBTree::new(),
+            count: 0,
+            limit: usize::MAX,
             spare: [const { None }; SPARE],
         }
     }
@@ -89,9 +100,14 @@ impl Tree for Ranges {
         if sys::should_fail(sys::Site::Attributes) {
             return Err(NoMemory);
         }
+        // One is taken out before its parts come in.
+        if self.count.saturating_add(nr) > self.limit.saturating_add(1) {
+            return Err(NoMemory);
+        }
         for spare in self.spare.iter_mut().take(nr) {
             if spare.is_none() {
-                *spare = Some(RBTreeNodeReservation::new(GFP_KERNEL).map_err(|_| NoMemory)?);
+                *spare =
+                    Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT).map_err(|_| NoMemory)?);
             }
         }
         Ok(())
@@ -103,6 +119,7 @@ impl Tree for Ranges {
         if let Some((last, spare)) = range.last().zip(spare) {
             self.tree
                 .insert(spare.into_node(last, (range.first(), attributes)));
+            self.count = self.count.saturating_add(1);
         }
     }
 
@@ -110,6 +127,7 @@ impl Tree for Ranges {
         let Some(node) = range.last().and_then(|last| self.tree.remove_node(&last)) else {
             return;
         };
+        self.count = self.count.saturating_sub(1);
         if let Some(spare) = self.spare.iter_mut().find(|spare| spare.is_none()) {
             *spare = Some(node.into_reservation());
         }
@@ -173,9 +191,9 @@ impl Advice {
                 map <- new_mutex!(Map::new(Ranges::new()), "gmem_advice"),
                 pins <- new_mutex!((), "gmem_pins"),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
-        let node = RBTreeNode::new(key(mm), (mm.into(), new.clone()), GFP_KERNEL)?;
+        let node = RBTreeNode::new(key(mm), (mm.into(), new.clone()), GFP_KERNEL_ACCOUNT)?;
         let mut everybody = ADVICE.lock();
         if let Some((_, advice)) = everybody.tree().get(&key(mm)) {
             return Ok(advice.clone());
@@ -225,17 +243,21 @@ impl Advice {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; pages in front of some page are changed then.
+    /// `ENOMEM`, or `ENOSPC` when the process has [`MAX_RANGES`]; pages in front of some page are
+    /// changed then.
     pub(crate) fn change(
         &self,
         range: PageRange,
         change: Change,
         seen: impl FnMut(PageRange, Attributes, Attributes),
     ) -> Result {
-        self.map
-            .lock()
-            .change(range, |old| old.with(change), seen)
-            .map_err(|NoMemory| ENOMEM)
+        let mut map = self.map.lock();
+        map.tree_mut().limit = MAX_RANGES;
+        let result = map.change(range, |old| old.with(change), seen);
+        let tree = map.tree_mut();
+        tree.limit = usize::MAX;
+        let is_full = tree.count.saturating_add(MAX_PARTS) > MAX_RANGES;
+        result.map_err(|NoMemory| if is_full { ENOSPC } else { ENOMEM })
     }
 
     /// Takes the lock under which pages are pinned and unpinned.

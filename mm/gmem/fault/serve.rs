@@ -223,7 +223,11 @@ impl Part<'_> {
     /// Serves the pages of `rest`, which is inside one block, that are in one VMA; returns where
     /// to go on.
     fn serve(&self, rest: PageRange, batch: &mut Batch) -> core::result::Result<u64, Stop> {
-        let watch = self.context.space.watch(rest).map_err(|e| (e, None))?;
+        let watch = self.context.space.watch(rest).map_err(|e| match e {
+            // hmadvise() tells of a hole in its own way.
+            e if e == EFAULT && self.request.purpose == Purpose::Prefetch => (ENOMEM, None),
+            e => (e, None),
+        })?;
         let lease = self
             .copying(self.attributes(rest.first()).1)
             .and_then(|_| Lease::of(self.mm, rest.start_byte() as usize));

@@ -18,10 +18,15 @@ use crate::{
         },
         directory::Directory,
         standalone::Addresses,
-        watch::Watcher, //
-    }, //
+        watch::{
+            self,
+            Watcher, //
+        }, //
+    },
+    sys, //
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     mm::{
         device::interval_notifier::IntervalNotifier,
         Mm, //
@@ -119,7 +124,7 @@ fn key(mm: &Mm) -> usize {
 
 impl Space {
     fn new(kind: Kind) -> Result<Arc<Self>> {
-        let directory = KBox::pin_init(Directory::new(), GFP_KERNEL)?;
+        let directory = KBox::pin_init(Directory::new(), GFP_KERNEL_ACCOUNT)?;
         let thrash = Thrash::new()?;
 
         Arc::pin_init(
@@ -138,7 +143,7 @@ impl Space {
                 thrash <- thrash,
                 pause <- new_delayed_work!("gmem_pause"),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )
     }
 
@@ -148,7 +153,8 @@ impl Space {
     ///
     /// `ENOMEM`.
     pub(crate) fn standalone(addresses: Addresses) -> Result<Arc<Self>> {
-        let addresses = KBox::pin_init(new_mutex!(addresses, "gmem_addresses"), GFP_KERNEL)?;
+        let addresses =
+            KBox::pin_init(new_mutex!(addresses, "gmem_addresses"), GFP_KERNEL_ACCOUNT)?;
 
         Self::new(Kind::Standalone(addresses))
     }
@@ -187,7 +193,7 @@ impl Space {
                 space: new.clone(),
                 users: 1,
             },
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
         let mut spaces = SPACES.lock();
         if let Some(entry) = spaces.tree().get_mut(&key(mm)) {
@@ -309,24 +315,28 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINVAL` for a standalone space.
+    /// `EFAULT` where nothing is mapped, so that a job over nothing leaves nothing; `ENOMEM`,
+    /// `ESRCH`; `EINVAL` for a standalone space.
     pub(crate) fn watch(self: &Arc<Self>, range: PageRange) -> Result<Watch> {
         let index = range.chunk_index();
         if let Some(watch) = self.watches.lock().tree.get(&index) {
             return Ok(watch.clone());
         }
         let chunk = PageRange::around(range.first(), crate::range::CHUNK_ORDER).ok_or(EFAULT)?;
+        let mm = self.mm()?;
+        watch::check_mapped(mm, range)?;
+        let _charging = sys::Charging::to(mm);
         let watcher = Watcher::new(self.clone(), chunk);
         let new = Arc::pin_init(
             IntervalNotifier::new(
-                self.mm()?,
+                mm,
                 chunk.start_byte() as usize,
                 chunk.len_bytes() as usize,
                 watcher,
             ),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
-        let node = RBTreeNode::new(index, new.clone(), GFP_KERNEL)?;
+        let node = RBTreeNode::new(index, new.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut watches = self.watches.lock();
         if let Some(watch) = watches.tree.get(&index) {
             // Another thread was faster; `new` is dropped after the lock.

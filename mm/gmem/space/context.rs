@@ -17,6 +17,7 @@ use crate::{
     space::address_space::Space, //
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     new_condvar,
     new_mutex,
     new_work,
@@ -112,8 +113,8 @@ impl Context {
         if addresses.is_some() && space.directory.is_mapped(PageRange::ALL) {
             return Err(EBUSY);
         }
-        let mut spares = KVec::with_capacity(MAX_SPARES, GFP_KERNEL)?;
-        spares.push(Batch::new(GFP_KERNEL)?, GFP_KERNEL)?;
+        let mut spares = KVec::with_capacity(MAX_SPARES, GFP_KERNEL_ACCOUNT)?;
+        spares.push(Batch::new(GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
         let (for_device, for_space) = (device.clone(), space.clone());
         // Nothing is allocated under the map lock, so the index is chosen before and checked after.
         let index = space.lock_map().free_index().ok_or(ENOSPC)?;
@@ -132,7 +133,7 @@ impl Context {
                 walks <- Walks::new(),
                 work <- new_work!("gmem_ahead"),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
         {
             let mut map = space.lock_map();

@@ -32,6 +32,7 @@ use crate::{
     sys::MapRun, //
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
     prelude::*,
     rbtree::{
@@ -56,7 +57,7 @@ impl Addresses {
     ///
     /// `EINVAL` for an empty range, `ENOMEM`.
     pub(crate) fn new(whole: PageRange, policy: Policy, quantum: u64) -> Result<Self> {
-        let storage = KVVec::from_elem(PageRange::default(), 1, GFP_KERNEL)?;
+        let storage = KVVec::from_elem(PageRange::default(), 1, GFP_KERNEL_ACCOUNT)?;
 
         Ok(Self {
             free: va::Space::new(storage, whole, policy, quantum).map_err(|_| EINVAL)?,
@@ -70,12 +71,12 @@ impl Addresses {
         full: Error,
         f: impl Fn(&mut va::Space<KVVec<PageRange>>) -> Result<PageRange, va::Error>,
     ) -> Result<PageRange> {
-        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let mut taken = f(&mut self.free);
 
         if taken == Err(va::Error::Storage) {
             let len = self.free.needed().saturating_mul(2);
-            let longer = KVVec::from_elem(PageRange::default(), len, GFP_KERNEL)?;
+            let longer = KVVec::from_elem(PageRange::default(), len, GFP_KERNEL_ACCOUNT)?;
             let old = self.free.grow(longer).map_err(|_| ENOMEM)?;
             drop(old);
             taken = f(&mut self.free);

@@ -22,11 +22,19 @@ use crate::{
     sys, //
 };
 use kernel::{
-    mm::device::interval_notifier::{
-        Event,
-        Invalidation,
-        Operations, //
+    mm::{
+        device::{
+            interval_notifier::{
+                Event,
+                Invalidation,
+                Operations, //
+            },
+            vma as vma_info, //
+        },
+        Mm,
+        MmWithUser, //
     },
+    prelude::*,
     sync::Arc, //
 };
 
@@ -64,6 +72,21 @@ impl Operations for Watcher {
         }
         true
     }
+}
+
+/// Checks that the process has memory in `range`.
+///
+/// # Errors
+///
+/// `EFAULT` when not, `ESRCH` when the process is gone.
+pub(crate) fn check_mapped(mm: &Mm, range: PageRange) -> Result {
+    // The last reference may be ours; tearing an mm down here would wait for ourselves.
+    let mm = MmWithUser::into_mmput_async(mm.mmget_not_zero().ok_or(ESRCH)?);
+    let mmap = mm.mmap_read_lock();
+    let (start, end) = (range.start_byte() as usize, range.end_byte() as usize);
+
+    let first = vma_info::first_in(&mm, &mmap, start, end);
+    first.map(|_| ()).ok_or(EFAULT)
 }
 
 /// The pages that one context lost: where it has to be flushed.

@@ -303,7 +303,7 @@ TEST_F(attr, blocks_are_cut_at_the_edges)
 /* Many ranges cost little more than few: a list would be a hundred times slower. */
 TEST_F_TIMEOUT(attr, many_ranges, 120)
 {
-	size_t nr = scaled(100000, 5000), sample = nr / 100, i, page = self->page;
+	size_t nr = scaled(60000, 5000), sample = nr / 100, i, page = self->page;
 	char *buf = buf_alloc_flags(2 * nr * page, MAP_PRIVATE |
 				    MAP_PEER_SHARED | MAP_NORESERVE);
 	uint64_t first, last, best_first = -1, best_last = -1;

@@ -152,8 +152,12 @@ impl<'a> Walk<'a> {
     /// After an operation failed for lack of memory: allocates, and returns whether to try again.
     /// Must not be called with the lock held. Otherwise frees what was allocated and not used.
     pub(super) fn nomem(&mut self) -> bool {
+        // Charged; but a memory cgroup that is full makes this fail, and kills nobody.
+        const GFP: bindings::gfp_t =
+            bindings::GFP_KERNEL_ACCOUNT | 1 << bindings::___GFP_RETRY_MAYFAIL_BIT;
+
         // SAFETY: `self.xas` is valid by the type invariant.
-        unsafe { bindings::xas_nomem(&mut self.xas, bindings::GFP_KERNEL) }
+        unsafe { bindings::xas_nomem(&mut self.xas, GFP) }
     }
 }
 
