@@ -150,14 +150,17 @@ struct gm_range {
  * @pmap_prepare: (sleepable) build the page-table pages for the range, so that
  *	pmap_enter() has nothing to allocate.  Idempotent.
  * @pmap_enter: (map lock) install @nr runs; replaces what was there.  Fails
- *	only with -EFAULT for a dead device, having entered nothing.
+ *	only with -EFAULT for a dead device, or with -EAGAIN when a
+ *	pmap_release() took away what pmap_prepare() had built, which is then
+ *	called again; having entered nothing.
  * @pmap_release: (map lock) remove all entries of the range; an entry that is
  *	larger than the range is removed whole.  Cached translations may survive
  *	until the next tlb_invl*().  Must not fail.
  * @pmap_protect: (optional; map lock) reduce the entries of the range to
  *	@access (GM_ACCESS_*).  Without it GMEM releases instead.
  * @pmap_age: (optional; map lock) test and clear the accessed bits of the range;
- *	returns 1 when one was set, else 0.
+ *	returns 1 when one was set, else 0.  A TLB that would keep the device from
+ *	setting them again is flushed, without waiting.
  * @tlb_invl: (map lock) drop all cached translations of the range and wait until
  *	no access through one is in flight.
  * @tlb_invl_start: (optional; map lock) start dropping the translations of @nr

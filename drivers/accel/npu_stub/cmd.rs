@@ -26,6 +26,7 @@ pub(crate) struct Span {
 }
 
 /// A command.
+#[derive(Clone, Copy)]
 pub(crate) enum Cmd {
     Fill {
         dst: Span,
@@ -228,6 +229,27 @@ impl Cmd {
             limit,
         }
         .parse()
+    }
+
+    /// Takes what can be done in about `micros` off a long command. [`None`] for all others.
+    pub(crate) fn split(&mut self, micros: u64) -> Option<Self> {
+        // In a microsecond, on a fast machine.
+        const ADDS: u64 = 4;
+
+        let mut now = *self;
+        let (rest, part, most) = match (self, &mut now) {
+            (Self::Nop { micros: rest }, Self::Nop { micros: part }) => (rest, part, micros),
+            (Self::AtomicAdd { times: rest, .. }, Self::AtomicAdd { times: part, .. }) => {
+                (rest, part, micros.saturating_mul(ADDS))
+            }
+            _ => return None,
+        };
+        if *rest <= most {
+            return None;
+        }
+        *rest -= most;
+        *part = most;
+        Some(now)
     }
 
     /// What the command touches, and whether it stores there.

@@ -5,6 +5,7 @@
 //! - `npu_stub/npuN/unplug`: writing 1 takes the NPU away
 //! - `npu_stub/npuN/corrupt`: writing a number makes the next copy to the NPU flip one bit of the
 //!   byte at that offset in its first run
+//! - `npu_stub/npuN/prepare_ms`: how long building page tables takes from now on
 
 use crate::npu::Npu;
 use kernel::{
@@ -14,14 +15,21 @@ use kernel::{
         File, //
     },
     prelude::*,
-    sync::Arc,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
     uaccess::UserSliceReader, //
 };
+
+/// The longest that can be asked for.
+const MAX_PREPARE_MS: u64 = 10_000;
 
 /// The files of one NPU.
 pub(crate) struct Controls {
     _unplug: Pin<KBox<File<Arc<Npu>>>>,
     _corrupt: Pin<KBox<File<Arc<Npu>>>>,
+    _prepare_ms: Pin<KBox<File<Arc<Npu>>>>,
 }
 
 /// Reads what was written as a number.
@@ -46,9 +54,16 @@ impl Controls {
             npu.hw.corrupt_next(number(reader)?);
             Ok(())
         });
+        let prepare_ms =
+            dir.write_callback_file(c_str!("prepare_ms"), npu.clone(), &|npu, reader| {
+                let ms = number(reader)?.min(MAX_PREPARE_MS);
+                npu.hw.prepare_ms.store(ms as u32, Relaxed);
+                Ok(())
+            });
         Ok(Self {
             _unplug: KBox::pin_init(unplug, GFP_KERNEL)?,
             _corrupt: KBox::pin_init(corrupt, GFP_KERNEL)?,
+            _prepare_ms: KBox::pin_init(prepare_ms, GFP_KERNEL)?,
         })
     }
 }

@@ -3,21 +3,28 @@
 //! The NPU's cores.
 
 use crate::{
+    job::{
+        Job,
+        Outcome, //
+    }, //
     npu::Npu,
     ops::{
         self,
         Scratch, //
     },
     port::Port,
-    queue::{
-        Job,
-        Outcome, //
-    },
-    tlb::Tlb, //
 };
 use kernel::{
-    gmem::thread::Worker,
-    sync::Arc, //
+    gmem::{
+        soft::Tlb,
+        thread::Worker, //
+    },
+    sync::Arc,
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
 };
 
 /// A core: a kernel thread that runs one job after the other.
@@ -26,27 +33,43 @@ pub(crate) struct Core {
     pub(crate) tlb: Arc<Tlb>,
 }
 
+/// A job runs for so long, and until its command ends, before jobs of other files have their turn.
+const TURN_MICROS: u64 = 10_000;
+
 impl Core {
-    fn execute(&self, job: &Job) -> Outcome {
+    /// Runs a turn of a job. [`None`] when there is more to do.
+    fn execute(&self, job: &mut Job) -> Option<Outcome> {
         let mut scratch = match Scratch::new() {
             Ok(scratch) => scratch,
-            Err(e) => return Outcome::failed(0, e.into()),
+            Err(e) => return Some(Outcome::failed(0, e.into())),
         };
-        let port = Port::new(&self.npu, &self.tlb, job);
-        for (nr, cmd) in (0u32..).zip(&job.cmds) {
-            if let Err(failure) = ops::run(&port, cmd, &mut scratch) {
-                return Outcome::failed(nr, failure);
+        let since = Instant::<Monotonic>::now();
+        while let Some(cmd) = job.cmds.get_mut(job.next) {
+            if since.elapsed() > Delta::from_micros(TURN_MICROS as i64) {
+                return None;
+            }
+            let part = cmd.split(TURN_MICROS);
+            let now = part.unwrap_or(*cmd);
+            let port = Port::new(&self.npu, &self.tlb, job);
+            if let Err(failure) = ops::run(&port, &now, &mut scratch) {
+                return Some(Outcome::failed(job.next as u32, failure));
+            }
+            if part.is_none() {
+                job.next += 1;
             }
         }
-        Outcome::OK
+        Some(Outcome::OK)
     }
 }
 
 impl Worker for Core {
     fn run(&self) {
-        while let Some(job) = self.npu.queue.next() {
-            let outcome = self.execute(&job);
-            self.npu.queue.finish(job, outcome);
+        let mut kept = None;
+        while let Some(mut job) = kept.take().or_else(|| self.npu.queue.next()) {
+            match self.execute(&mut job) {
+                Some(outcome) => self.npu.queue.finish(job, outcome),
+                None => kept = self.npu.queue.put_back(job),
+            }
         }
     }
 }

@@ -7,8 +7,8 @@
 use crate::{
     client::Client,
     cmd::Cmd,
+    job::Job, //
     npu::Npu,
-    queue::Job, //
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
@@ -139,6 +139,7 @@ impl NpuFile {
             id,
             client: self.client.clone(),
             cmds,
+            next: 0,
             event,
         })
     }

@@ -2,12 +2,12 @@
 
 //! What one NPU is made of.
 
-use crate::{
-    dma::Dma,
-    tlb::Tlb, //
-};
+use crate::dma::Dma;
 use kernel::{
-    gmem::soft::Memory,
+    gmem::soft::{
+        Memory,
+        Tlb, //
+    },
     prelude::*,
     sync::{
         atomic::{
@@ -19,6 +19,12 @@ use kernel::{
     },
 };
 
+/// The size of a large page.
+pub(crate) const BLOCK_SIZE: u64 = 2 << 20;
+
+/// The widest virtual address that page tables can translate.
+pub(crate) const MAX_VA_BITS: u32 = 48;
+
 /// Cores of one NPU.
 pub(crate) const CORES: usize = 2;
 
@@ -29,6 +35,8 @@ pub(crate) struct Hardware {
     tlbs: [Arc<Tlb>; CORES],
     /// One more than the offset of the byte to spoil in the next copy, 0 for none.
     corrupt: Atomic<u64>,
+    /// How long building page tables takes, in milliseconds.
+    pub(crate) prepare_ms: Atomic<u32>,
 }
 
 impl Hardware {
@@ -39,6 +47,7 @@ impl Hardware {
                 dma: Dma::new(bandwidth, latency_us)?,
                 tlbs: [Tlb::new()?, Tlb::new()?],
                 corrupt: Atomic::new(0),
+                prepare_ms: Atomic::new(0),
             },
             GFP_KERNEL,
         )?)

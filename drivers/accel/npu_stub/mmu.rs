@@ -2,12 +2,12 @@
 
 //! What the driver does for GMEM.
 
-use crate::{
-    hardware::Hardware,
-    pagetable::PageTable, //
-};
+use crate::hardware::Hardware;
 use kernel::{
-    gmem,
+    gmem::{
+        self,
+        soft::PageTable, //
+    },
     prelude::*,
     sync::{
         atomic::{
@@ -16,6 +16,10 @@ use kernel::{
         },
         Arc,
         ArcBorrow, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     },
 };
 
@@ -54,28 +58,40 @@ impl gmem::Mmu for NpuMmu {
     }
 
     fn pmap_prepare(pmap: &Pmap, range: gmem::VaRange) -> Result {
-        pmap.table.grow(range.start()..range.end())
+        let ms = pmap.hw.prepare_ms.load(Relaxed);
+        if ms != 0 {
+            fsleep(Delta::from_millis(ms.into()));
+        }
+        pmap.table.prepare(range.start()..range.end())
     }
 
     fn pmap_enter(pmap: &Pmap, maps: &[gmem::Map]) -> Result {
-        maps.iter().try_for_each(|map| pmap.table.insert(map))
+        pmap.table.enter(maps)
     }
 
     fn pmap_release(pmap: &Pmap, range: gmem::VaRange) {
-        pmap.table.remove(range.start()..range.end());
+        pmap.table.release(range.start()..range.end());
     }
 
     fn pmap_protect(pmap: &Pmap, range: gmem::VaRange, access: gmem::Access) {
         let range = range.start()..range.end();
         match (access.is_read(), access.is_write()) {
-            (false, _) => pmap.table.remove(range),
+            (false, _) => pmap.table.release(range),
             (true, false) => pmap.table.make_read_only(range),
             (true, true) => {}
         }
     }
 
     fn pmap_age(pmap: &Pmap, range: gmem::VaRange) -> bool {
-        pmap.table.was_accessed(range.start()..range.end())
+        let range = range.start()..range.end();
+        let accessed = pmap.table.age(range.clone());
+        if accessed {
+            // A hit does not look at the page table; the next access has to set the bit again.
+            for tlb in pmap.hw.tlbs() {
+                tlb.flush(pmap.space, range.clone());
+            }
+        }
+        accessed
     }
 
     fn tlb_invl(pmap: &Pmap, range: gmem::VaRange) {
@@ -98,7 +114,7 @@ impl gmem::Mmu for NpuMmu {
     fn tlb_invl_wait(pmap: &Pmap, cookie: u64) {
         let mut cookie = cookie;
         for tlb in pmap.hw.tlbs().iter().rev() {
-            tlb.wait(cookie as u32);
+            tlb.drain(cookie as u32);
             cookie >>= 32;
         }
     }

@@ -8,13 +8,11 @@ use crate::{
     file::NpuFile,
     hardware::{
         Hardware,
-        CORES, //
-    },
-    mmu::NpuMmu,
-    pagetable::{
         BLOCK_SIZE,
+        CORES,
         MAX_VA_BITS, //
     },
+    mmu::NpuMmu,
     queue::Queue, //
 };
 use kernel::{

@@ -28,13 +28,12 @@ mod engine;
 mod file;
 mod gemm;
 mod hardware;
+mod job;
 mod mmu;
 mod npu;
 mod ops;
-mod pagetable;
 mod port;
 mod queue;
-mod tlb;
 
 use npu::{
     Config,

@@ -7,19 +7,21 @@ use crate::{
         Cmd,
         Span, //
     },
-    mmu::Pmap,
-    npu::Npu,
-    pagetable::BLOCK_SIZE,
-    queue::{
+    hardware::BLOCK_SIZE,
+    job::{
         Failure,
         Job, //
-    },
-    tlb::Tlb, //
+    }, //
+    mmu::Pmap,
+    npu::Npu,
 };
 use kernel::{
     gmem::{
         self,
-        soft::Miss, //
+        soft::{
+            Tlb,
+            Translation, //
+        }, //
     },
     page::PAGE_SIZE,
     prelude::*,
@@ -151,7 +153,7 @@ impl<'a> Port<'a> {
         va: u64,
         end: u64,
         write: bool,
-        f: &mut dyn FnMut(&gmem::soft::InFlight<'_>, usize) -> kernel::error::Result,
+        f: &mut dyn FnMut(&Translation, usize) -> kernel::error::Result,
     ) -> Result {
         let mut attempt = Attempt {
             va,
@@ -162,18 +164,15 @@ impl<'a> Port<'a> {
         };
         loop {
             self.check()?;
-            let step = self.tlb.step();
-            let block = step.find(self.pmap.space, va, || self.pmap.table.walk(va).cloned());
-            let entry = match &block {
-                Some(block) => block.begin(va, write),
-                None => Err(Miss::Absent),
-            };
-            match entry {
-                Ok((in_flight, offset)) => return Ok(f(&in_flight, offset).map_err(|_| EIO)?),
-                Err(Miss::Busy) => continue,
-                Err(Miss::Absent | Miss::ReadOnly) => {}
+            let step = self.tlb.begin();
+            let table = &self.pmap.table;
+            match step.lookup(self.pmap.space, va, write, || table.translate(va, write)) {
+                Ok(to) => {
+                    let offset = va as usize & (to.size() - 1);
+                    return Ok(f(&to, offset).map_err(|_| EIO)?);
+                }
+                Err(_) => drop(step),
             }
-            drop(step);
             self.miss(&mut attempt)?;
         }
     }

@@ -3,15 +3,18 @@
 //! The jobs of one NPU.
 //!
 //! Jobs of one file run in the order of their submission, one at a time; jobs of different files
-//! run on different cores at the same time.
+//! run on different cores at the same time. Files take turns: the next job is of the file whose
+//! last turn is the longest ago, and a core puts a job back after a while if others wait.
 
 use crate::{
     client::Client,
-    cmd::Cmd, //
+    job::{
+        Job,
+        Outcome, //
+    }, //
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
-    gmem::eventfd::EventFd,
     new_condvar,
     new_mutex,
     prelude::*,
@@ -20,7 +23,6 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc,
         CondVar,
         CondVarTimeoutResult,
         Mutex, //
@@ -39,60 +41,6 @@ fn timed_out() -> Error {
     Error::from_errno(-(uapi::ETIME as i32))
 }
 
-/// A batch of commands.
-pub(crate) struct Job {
-    pub(crate) id: u64,
-    pub(crate) client: Arc<Client>,
-    pub(crate) cmds: KVVec<Cmd>,
-    pub(crate) event: Option<EventFd>,
-}
-
-impl Job {
-    /// Tells who waits for the eventfd that the job is complete.
-    fn announce(&self) {
-        if let Some(event) = &self.event {
-            event.signal();
-        }
-    }
-}
-
-/// Why a command ended a job.
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    /// The faulting address of `EFAULT`, else 0.
-    pub(crate) addr: u64,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { error, addr: 0 }
-    }
-}
-
-/// The result of a job, as user space gets it.
-#[derive(Clone, Copy)]
-pub(crate) struct Outcome {
-    pub(crate) status: i32,
-    pub(crate) cmd: u32,
-    pub(crate) addr: u64,
-}
-
-impl Outcome {
-    pub(crate) const OK: Self = Self {
-        status: 0,
-        cmd: 0,
-        addr: 0,
-    };
-
-    pub(crate) fn failed(cmd: u32, failure: Failure) -> Self {
-        Self {
-            status: failure.error.to_errno(),
-            cmd,
-            addr: failure.addr,
-        }
-    }
-}
-
 /// What the queue knows of a file.
 struct Account {
     id: u64,
@@ -100,6 +48,8 @@ struct Account {
     /// Jobs queued, running, or about to be queued.
     active: u32,
     running: Option<u64>,
+    /// Number of the last turn.
+    turn: u64,
     done: u64,
     /// Results nobody took yet, oldest first.
     results: KVec<(u64, Outcome)>,
@@ -122,7 +72,8 @@ impl Account {
 struct State {
     accounts: KVec<Account>,
     last_account: u64,
-    /// Queued jobs, oldest first.
+    last_turn: u64,
+    /// Queued jobs, and those that were put back.
     pending: KVec<Job>,
     halted: bool,
     stopping: bool,
@@ -134,6 +85,22 @@ impl State {
             .iter_mut()
             .find(|account| account.id == id)
             .ok_or(ENODEV)
+    }
+
+    /// Finds the job whose turn it is: of a file that runs none, the oldest one.
+    fn ready(&self) -> Option<usize> {
+        let mut ready = None;
+        for (index, job) in self.pending.iter().enumerate() {
+            let mut accounts = self.accounts.iter();
+            let Some(account) = accounts.find(|account| account.id == job.client.id) else {
+                continue;
+            };
+            let turn = (account.turn, job.id);
+            if account.running.is_none() && ready.is_none_or(|(first, _)| turn < first) {
+                ready = Some((turn, index));
+            }
+        }
+        Some(ready?.1)
     }
 
     fn is_running(&self, id: u64) -> bool {
@@ -201,10 +168,12 @@ impl Queue {
             last_job: 0,
             active: 0,
             running: None,
+            // Before all who had one.
+            turn: 0,
             done: 0,
             results,
         };
-        state.accounts.push(account, GFP_KERNEL)?;
+        state.accounts.push(account, GFP_KERNEL_ACCOUNT)?;
         state.last_account = id;
         Ok(id)
     }
@@ -260,7 +229,10 @@ impl Queue {
         let result = if state.halted {
             Err(ENODEV)
         } else {
-            state.pending.push(job, GFP_KERNEL).map_err(Error::from)
+            state
+                .pending
+                .push(job, GFP_KERNEL_ACCOUNT)
+                .map_err(Error::from)
         };
         if result.is_err() {
             let account = state.account(id)?;
@@ -277,17 +249,38 @@ impl Queue {
             if state.stopping {
                 return None;
             }
-            let ready = |job: &Job| !state.is_running(job.client.id);
-            if let Some(index) = state.pending.iter().position(ready) {
+            if let Some(index) = state.ready() {
                 let job = state.pending.remove(index).ok()?;
+                let turn = state.last_turn.wrapping_add(1);
+                state.last_turn = turn;
                 if let Ok(account) = state.account(job.client.id) {
                     account.running = Some(job.id);
+                    account.turn = turn;
                 }
                 return Some(job);
             }
             // Interruptible only so that an idle core does not count as a hung task.
             let _ = self.work.wait_interruptible(&mut state);
         }
+    }
+
+    /// Puts a job back that has run for a while, if one of another file waits; else returns it.
+    pub(crate) fn put_back(&self, job: Job) -> Option<Job> {
+        let mut state = self.state.lock();
+        if state.ready().is_none() || state.pending.reserve(1, GFP_KERNEL).is_err() {
+            return Some(job);
+        }
+        if let Ok(account) = state.account(job.client.id) {
+            account.running = None;
+        }
+        let _ = state.pending.push_within_capacity(job);
+        // Who closes the file or halts the queue waits until none of its jobs runs.
+        if state.halted {
+            state.cancel(ENODEV, |_| true);
+        }
+        state.cancel(cancelled(), |job| job.client.is_closing());
+        self.done.notify_all();
+        None
     }
 
     /// Returns why a job of this client should end now.

@@ -117,6 +117,8 @@ static void check_moves(struct test *test)
 	      "the device writes to its own memory");
 	check(test, cpu_sees(va, 2) && !toy_maps_local(&test->client, va) &&
 	      stats(test).from_dev >= PAGE_SIZE, "the CPU reads it, which brings the page home");
+	check(test, cpu_store(va, 4) && !dev_read(test, va, &got) && got == 4,
+	      "the device does not use the translation it had before");
 	s = stats(test);
 	check(test, !dev_read(test, va + SZ_512K, &got) && !got && stats(test).zeroed > s.zeroed,
 	      "an untouched page is zero-filled on the device");

@@ -69,7 +69,6 @@ static int toy_pmap_enter(void *handle, const struct gm_map *maps, u32 nr)
 	return 0;
 }
 
-/* The lock waits for an access under way, so that no flush is left to do. */
 static void toy_pmap_release(void *handle, u64 va, u64 len)
 {
 	struct toy_pmap *pmap = handle;
@@ -83,8 +82,17 @@ static void toy_pmap_release(void *handle, u64 va, u64 len)
 	mutex_unlock(&pmap->lock);
 }
 
+/* The lock waits for an access under way. */
 static void toy_tlb_invl(void *handle, u64 va, u64 len)
 {
+	struct toy_pmap *pmap = handle;
+
+	mutex_lock(&pmap->lock);
+	for (int i = 0; i < TOY_TLB; i++)
+		if (pmap->tlb[i].index >= va >> PAGE_SHIFT &&
+		    pmap->tlb[i].index <= (va + len - 1) >> PAGE_SHIFT)
+			pmap->tlb[i].bits = 0;
+	mutex_unlock(&pmap->lock);
 }
 
 static struct page *toy_page(struct toy *toy, u64 dev_addr)
@@ -199,6 +207,19 @@ void toy_close(struct toy_client *client)
 
 /* The device at work. */
 
+/* A look into the TLB, and into the page table only if it has no entry for the access. */
+static u64 toy_translate(struct toy_pmap *pmap, u64 index, u32 access)
+{
+	u64 bits = pmap->tlb[index % TOY_TLB].bits;
+
+	if (pmap->tlb[index % TOY_TLB].index == index && (bits & access) == access)
+		return bits;
+	bits = xa_to_value(xa_load(&pmap->entries, index));
+	pmap->tlb[index % TOY_TLB].index = index;
+	pmap->tlb[index % TOY_TLB].bits = bits;
+	return bits;
+}
+
 /* One try of an access inside a page; false when the page table has no entry for it. */
 static bool toy_try(struct toy_pmap *pmap, u64 va, void *buf, size_t len, u32 access)
 {
@@ -206,7 +227,7 @@ static bool toy_try(struct toy_pmap *pmap, u64 va, void *buf, size_t len, u32 ac
 	u64 bits;
 
 	guard(mutex)(&pmap->lock);
-	bits = xa_to_value(xa_load(&pmap->entries, va >> PAGE_SHIFT));
+	bits = toy_translate(pmap, va >> PAGE_SHIFT, access);
 	if ((bits & access) != access)
 		return false;
 	page = bits & GM_MAP_LOCAL ? toy_page(pmap->toy, bits) : pfn_to_page(PHYS_PFN(bits));

@@ -11,6 +11,7 @@
 
 #define TOY_SIZE	SZ_4M
 #define TOY_PAGES	(TOY_SIZE / PAGE_SIZE)
+#define TOY_TLB		16
 
 /* The device: what dev_data points to. */
 struct toy {
@@ -19,14 +20,20 @@ struct toy {
 };
 
 /*
- * A page table of the device.  An entry is the address of a page, with the
- * flags of struct gm_map in its low bits; 0 is an entry that maps nothing.
+ * A page table of the device, and the TLB in front of it.  An entry is the
+ * address of a page, with the flags of struct gm_map in its low bits; 0 is an
+ * entry that maps nothing.  Entries of the TLB are copies, which do not change
+ * with the page table.
  */
 struct toy_pmap {
 	struct toy *toy;
 	/* Held by every access of the device from the lookup to the last byte. */
 	struct mutex lock;
 	struct xarray entries;
+	struct {
+		u64 index;
+		u64 bits;
+	} tlb[TOY_TLB];
 };
 
 /* A process that uses the device. */

@@ -190,6 +190,7 @@ impl Part<'_> {
         build(range, pfns, self.memory, drafts, maps);
         // Copies come and go by the window.
         let huge = drafts.is_empty() && matches!(maps.as_slice(), [one] if is_huge(one));
+        let charging = sys::Charging::to(self.mm);
         match space.directory.reserve(range, huge) {
             Err(e) if e == EEXIST => {
                 space.forget(block_of(range));
@@ -200,6 +201,7 @@ impl Part<'_> {
         context
             .pmap
             .prepare(range.start_byte() as usize, range.len_bytes() as usize)?;
+        drop(charging);
 
         let mut map = space.lock_map();
         if watch.read_retry(seq) || sys::should_fail(sys::Site::Retry) {
@@ -248,7 +250,8 @@ impl Part<'_> {
         }
         if let Err(e) = context.pmap.enter(maps) {
             map.invalidate(&space.directory, block_of(range), true);
-            return Err(e);
+            // A release took what `prepare` had built, and it has to be built again.
+            return if e == EAGAIN { Ok(false) } else { Err(e) };
         }
         Ok(true)
     }

@@ -172,7 +172,7 @@ impl PeerRun {
     }
 }
 
-/// Where a live [`Slot`](super::Slot) leads.
+/// Where a [`Translation`](super::Translation) leads.
 #[derive(Clone, Copy)]
 pub(super) enum Target {
     /// Offset in device memory.

@@ -2,17 +2,13 @@
 
 //! One entry of an emulated device's page table.
 
-use super::memory::{
+use super::translation::{
     self,
-    Memory,
-    Target, //
+    Translation, //
 };
 use crate::{
     gmem::Map,
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SHIFT,
     prelude::*,
     processor::cpu_relax,
     sync::atomic::{
@@ -27,21 +23,22 @@ use crate::{
         Delta, //
     },
 };
+use core::ops::Deref;
 
-// The word: flags, the address (a multiple of the page size), and how many accesses are in flight.
-const PRESENT: u64 = 1 << 0;
-const WRITABLE: u64 = 1 << 1;
-const ACCESSED: u64 = 1 << 2;
-const DIRTY: u64 = 1 << 3;
-const LOCAL: u64 = 1 << 4;
-const LARGE: u64 = 1 << 5;
-const ADDR: u64 = (1 << COUNT_SHIFT) - (1 << PAGE_SHIFT);
-const COUNT_SHIFT: u32 = 52;
+// The word: that of a translation, and how many accesses are in flight.
+const PRESENT: u64 = translation::PRESENT;
+const WRITABLE: u64 = translation::WRITABLE;
+const ACCESSED: u64 = translation::ACCESSED;
+const DIRTY: u64 = translation::DIRTY;
+const LOCAL: u64 = translation::LOCAL;
+const LARGE: u64 = translation::LARGE;
+const ADDR: u64 = translation::ADDR;
+const COUNT_SHIFT: u32 = translation::BITS;
 const COUNT_ONE: u64 = 1 << COUNT_SHIFT;
 const COUNT: u64 = !(COUNT_ONE - 1);
 
 /// Bytes that a large entry maps.
-const LARGE_SIZE: usize = 2 << 20;
+const LARGE_SIZE: usize = translation::LARGE_SIZE;
 
 /// Why an access cannot go through a [`Slot`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -136,17 +133,19 @@ impl Slot {
         self.0.load(Relaxed) & PRESENT != 0
     }
 
-    /// Removes the translation and waits until no access through it is in flight.
+    /// Removes the translation and waits until no access through it is in flight. Returns whether
+    /// there was one.
     ///
     /// Never called by someone who holds an [`InFlight`] of this slot.
     #[inline]
-    pub fn clear(&self) {
+    pub fn clear(&self) -> bool {
         // Most entries that go have no access in flight, so that there is nothing to wait for. To
         // change the word orders us after those that ended; to find it as it should be does not.
         let old = self.update(|old| Some(old & COUNT));
         if !old.is_ok_and(|old| old != 0 && old & COUNT == 0) {
             self.wait();
         }
+        old.is_ok_and(|old| old & PRESENT != 0)
     }
 
     /// Takes the right to store away, and waits until no access with it is in flight.
@@ -190,30 +189,49 @@ impl Slot {
     ///
     /// [`Miss`] says why not.
     pub fn access(&self, write: bool) -> Result<InFlight<'_>, Miss> {
+        // INVARIANT: One more in the count, for the value that is returned.
+        let word = self.walk(write, COUNT_ONE)?;
+        Ok(InFlight {
+            slot: self,
+            // INVARIANT: The slot had it, and clearing the slot waits for the result.
+            to: Translation::new(word),
+        })
+    }
+
+    /// Copies the entry as a device does that fills its TLB. Sets the accessed bit, and for a
+    /// store the dirty bit.
+    ///
+    /// Nobody who clears the slot waits for the copy: see [`Translation`].
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`] says why not.
+    pub fn translate(&self, write: bool) -> Result<Translation, Miss> {
+        // INVARIANT: The slot had it.
+        self.walk(write, 0).map(Translation::new)
+    }
+
+    /// Looks whether an access is allowed, notes it, and adds to the count. Returns the entry.
+    fn walk(&self, write: bool, count: u64) -> Result<u64, Miss> {
         let used = if write { ACCESSED | DIRTY } else { ACCESSED };
-        let allowed = |word: u64| -> Result<(), Miss> {
+        let allowed = |word: u64| {
             if word & PRESENT == 0 {
                 Err(Miss::Absent)
             } else if write && word & WRITABLE == 0 {
                 Err(Miss::ReadOnly)
-            } else if word & COUNT == COUNT {
+            } else if count != 0 && word & COUNT == COUNT {
                 Err(Miss::Busy)
             } else {
                 Ok(())
             }
         };
-        // INVARIANT: One more in the count, for the value that is returned.
         let result = self.update(|old| {
             allowed(old)
                 .is_ok()
-                .then(|| (old | used).wrapping_add(COUNT_ONE))
+                .then(|| (old | used).wrapping_add(count))
         });
         match result {
-            Ok(word) => Ok(InFlight {
-                slot: self,
-                word,
-                write,
-            }),
+            Ok(word) => Ok((word | used) & !COUNT),
             Err(word) => Err(allowed(word).err().unwrap_or(Miss::Busy)),
         }
     }
@@ -229,75 +247,17 @@ impl Default for Slot {
 ///
 /// # Invariants
 ///
-/// `slot` counts this value, and `word` was present when it began to, and writable if `write`.
+/// `slot` counts this value.
 pub struct InFlight<'a> {
     slot: &'a Slot,
-    word: u64,
-    write: bool,
+    to: Translation,
 }
 
-impl InFlight<'_> {
-    /// Returns where `len` bytes at `offset` in the page are.
-    fn target(&self, offset: usize, len: usize) -> Result<Target> {
-        let size = if self.word & LARGE != 0 {
-            LARGE_SIZE
-        } else {
-            PAGE_SIZE
-        };
-        if offset.checked_add(len).is_none_or(|end| end > size) {
-            return Err(ERANGE);
-        }
-        let addr = (self.word & ADDR).wrapping_add(offset as u64);
-        Ok(if self.word & LOCAL != 0 {
-            Target::Local(addr)
-        } else {
-            Target::Host(addr)
-        })
-    }
+impl Deref for InFlight<'_> {
+    type Target = Translation;
 
-    /// Loads bytes at `offset` in the page; `memory` is that of the device.
-    ///
-    /// # Errors
-    ///
-    /// `ERANGE` outside of the page or of the device's memory; so for all methods.
-    pub fn load_bytes(&self, memory: &Memory, offset: usize, buf: &mut [u8]) -> Result {
-        let target = self.target(offset, buf.len())?;
-        // SAFETY: The bytes are inside the page. It stays, because GMEM keeps it until the slot
-        // was cleared, and clearing waits for `self`.
-        unsafe { memory::read(target, memory, buf) }
-    }
-
-    /// Stores bytes.
-    ///
-    /// # Errors
-    ///
-    /// Also `EACCES` when the access was not started as a store.
-    pub fn store_bytes(&self, memory: &Memory, offset: usize, buf: &[u8]) -> Result {
-        let target = self.store_target(offset, buf.len())?;
-        // SAFETY: As in `load_bytes`.
-        unsafe { memory::write(target, memory, buf) }
-    }
-
-    /// Sets `len` bytes; errors as for [`store_bytes`](Self::store_bytes).
-    pub fn set_bytes(&self, memory: &Memory, offset: usize, len: usize, byte: u8) -> Result {
-        let target = self.store_target(offset, len)?;
-        // SAFETY: As in `load_bytes`.
-        unsafe { memory::fill(target, memory, len, byte) }
-    }
-
-    /// Adds to an aligned number, atomically for every other processor; errors as for
-    /// [`store_bytes`](Self::store_bytes), and `EINVAL` when it is not aligned.
-    pub fn add_u64(&self, memory: &Memory, offset: usize, value: u64) -> Result {
-        let target = self.store_target(offset, size_of::<u64>())?;
-        // SAFETY: As in `load_bytes`.
-        unsafe { memory::add(target, memory, value) }
-    }
-
-    fn store_target(&self, offset: usize, len: usize) -> Result<Target> {
-        if !self.write {
-            return Err(EACCES);
-        }
-        self.target(offset, len)
+    fn deref(&self) -> &Translation {
+        &self.to
     }
 }
 
@@ -312,7 +272,10 @@ impl Drop for InFlight<'_> {
 #[macros::kunit_tests(gmem_soft_slot)]
 mod tests {
     use super::*;
-    use crate::gmem::Access;
+    use crate::gmem::{
+        soft::Memory,
+        Access, //
+    };
 
     const SIZE: usize = 4 << 20;
 
@@ -403,6 +366,28 @@ mod tests {
         assert_eq!(slot.0.load(Relaxed) & COUNT, 0);
         slot.clear();
         assert_eq!(slot.0.load(Relaxed), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn translations_outlive_the_entry() -> Result {
+        let memory = Memory::new(SIZE)?;
+        let slot = Slot::new();
+
+        slot.enter(&map(0x3000, 1, Access::WRITE), 0)?;
+        let read = slot.translate(false).map_err(|_| EFAULT)?;
+        assert!(read.serves(false) && !read.serves(true));
+        assert!(!slot.is_dirty());
+        let write = slot.translate(true).map_err(|_| EFAULT)?;
+        assert!(write.serves(true) && slot.is_dirty() && slot.age());
+        // Does not wait, and the copy does not learn of it.
+        slot.clear();
+        assert_eq!(slot.translate(false).err(), Some(Miss::Absent));
+        write.store_bytes(&memory, 1, b"late")?;
+        let mut found = [0u8; 4];
+        memory.load_bytes(0x3001, &mut found)?;
+        assert_eq!(&found, b"late");
+        assert!(!slot.age());
         Ok(())
     }
 

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The page table of an emulated device.
+//!
+//! A tree with a leaf for each block of 2 MiB, which is mapped by one large entry or by 512 small
+//! ones. GMEM's map lock is held when entries come and go; devices look at them at any time. A
+//! leaf whose last entry goes is taken out.
+
+use super::{
+    leaf::Leaf,
+    Miss,
+    Translation, //
+};
+use crate::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
+    gmem::Map,
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    xarray::{
+        AllocKind,
+        XArray, //
+    }, //
+};
+use core::ops::Range;
+
+/// Bytes that a leaf, or one large entry, maps.
+const BLOCK_SIZE: u64 = 2 << 20;
+
+/// So many empty leaves are kept for blocks that come back.
+const MAX_SPARES: usize = 4;
+
+/// The number of the leaf of an address.
+fn number(va: u64) -> usize {
+    (va / BLOCK_SIZE) as usize
+}
+
+/// A page table.
+///
+/// Its functions are for those of [`Mmu`](crate::gmem::Mmu) with like names, with the same locks.
+pub struct PageTable {
+    leaves: Pin<KBox<XArray<Arc<Leaf>>>>,
+    /// Empty leaves. Held to add leaves.
+    spares: Pin<KBox<Mutex<KVec<Arc<Leaf>>>>>,
+}
+
+impl PageTable {
+    /// Makes an empty page table.
+    pub fn new() -> Result<Self> {
+        let spares = KVec::with_capacity(MAX_SPARES, GFP_KERNEL_ACCOUNT)?;
+        Ok(Self {
+            leaves: KBox::pin_init(XArray::new(AllocKind::Alloc), GFP_KERNEL_ACCOUNT)?,
+            spares: KBox::pin_init(new_mutex!(spares), GFP_KERNEL_ACCOUNT)?,
+        })
+    }
+
+    /// Looks up `va` as a device does on a TLB miss: sets the accessed bit, for a store the dirty
+    /// bit.
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`] says why not.
+    pub fn translate(&self, va: u64, write: bool) -> Result<Translation, Miss> {
+        let leaves = self.leaves.lock();
+        let block = leaves.get(number(va)).ok_or(Miss::Absent)?;
+        block.translate(va, write)
+    }
+
+    fn block(&self, va: u64) -> Option<Arc<Leaf>> {
+        self.leaves.lock().get(number(va)).map(Into::into)
+    }
+
+    /// Calls `f` for each leaf that has entries of the range, with its part of the range.
+    fn for_each(&self, range: Range<u64>, mut f: impl FnMut(&Leaf, Range<u64>)) {
+        let mut va = range.start;
+        while va < range.end {
+            let next = (va | (BLOCK_SIZE - 1)).saturating_add(1).min(range.end);
+            if let Some(block) = self.block(va) {
+                f(&block, va..next);
+            }
+            va = next;
+        }
+    }
+
+    /// Adds the leaves for a range; they are charged to the memory cgroup of the caller.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn prepare(&self, range: Range<u64>) -> Result {
+        let mut va = range.start & !(BLOCK_SIZE - 1);
+        let mut spares = self.spares.lock();
+        while va < range.end {
+            if self.block(va).is_none() {
+                let block = match spares.pop() {
+                    Some(block) => block,
+                    None => Leaf::new()?,
+                };
+                let mut leaves = self.leaves.lock();
+                leaves.store(number(va), block, GFP_KERNEL_ACCOUNT)?;
+            }
+            va = va.saturating_add(BLOCK_SIZE);
+        }
+        Ok(())
+    }
+
+    /// Enters runs; replaces what was there.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when a leaf was taken out since [`prepare`](Self::prepare); then nothing was entered.
+    pub fn enter(&self, maps: &[Map]) -> Result {
+        for map in maps {
+            self.block(map.va()).ok_or(EAGAIN)?;
+        }
+        for map in maps {
+            // Nobody takes a leaf out meanwhile: that is done under the map lock.
+            self.block(map.va()).ok_or(EAGAIN)?.enter(map)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the entries of a range.
+    pub fn release(&self, range: Range<u64>) {
+        self.for_each(range, |block, part| {
+            if block.clear(part.clone()) {
+                let gone = self.leaves.lock().remove(number(part.start));
+                self.put(gone);
+            }
+        });
+    }
+
+    /// Keeps an empty leaf, or frees it.
+    fn put(&self, block: Option<Arc<Leaf>>) {
+        // Who adds leaves waits for memory, and we must not wait for that.
+        if let (Some(block), Some(mut spares)) = (block, self.spares.try_lock()) {
+            let _ = spares.push_within_capacity(block);
+        }
+    }
+
+    /// Takes the right to store away.
+    pub fn make_read_only(&self, range: Range<u64>) {
+        self.for_each(range, |leaf, part| leaf.make_read_only(part));
+    }
+
+    /// Tests and clears the accessed bits.
+    pub fn age(&self, range: Range<u64>) -> bool {
+        let mut accessed = false;
+        self.for_each(range, |leaf, part| accessed |= leaf.age(part));
+        accessed
+    }
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mistakes of the kernel that are easily missed: each test fails for certain
+ * when one check, flush or mark is left out.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <linux/userfaultfd.h>
+
+#include "kselftest_harness.h"
+#include "gmem_util.h"
+
+#define AREA	(64 * KiB)
+
+FIXTURE(missed)
+{
+	int fd;
+	char *buf;		/* a block of small pages */
+	uint32_t *out;		/* where the device stores what it sees */
+};
+
+FIXTURE_SETUP(missed)
+{
+	npu_require(&(struct npu_config){});
+	self->fd = npu_open(0);
+	self->buf = buf_alloc(BLOCK);
+	self->out = buf_alloc(page_size());
+	ASSERT_EQ(0, madvise(self->buf, BLOCK, MADV_NOHUGEPAGE));
+}
+
+FIXTURE_TEARDOWN(missed)
+{
+	munmap(self->buf, BLOCK);
+	munmap(self->out, page_size());
+	close(self->fd);
+}
+
+/* What the device finds at an address; 0xdead when the job fails. */
+static uint32_t device_sees(FIXTURE_DATA(missed) *self, const void *word)
+{
+	*self->out = 0xdead;
+	npu_run1(self->fd, cmd_copy(self->out, word, sizeof(*self->out)));
+	return *self->out;
+}
+
+/* Pages that were just used are in a batch, not on a list of the LRU. */
+static void drain_lru(void)
+{
+	if (file_write("/proc/sys/vm/drop_caches", "1"))
+		die("cannot drop caches");
+}
+
+/* No flush after a release: a core goes on with the translation it had. */
+TEST_F(missed, translation_is_flushed)
+{
+	size_t page = page_size(), at;
+
+	for (at = 0; at < BLOCK; at += AREA) {
+		uint32_t *word = (uint32_t *)(self->buf + at + at / AREA % 8 * page);
+
+		*word = 1 + at;
+		ASSERT_EQ(0, to_device(self->fd, word, page));
+		ASSERT_TRUE(on_device(word, page));
+		/* On both cores, as it happens. */
+		ASSERT_EQ(1 + at, device_sees(self, word));
+		ASSERT_EQ(1 + at, device_sees(self, word));
+		*word = 2 + at;
+		EXPECT_EQ(0, pages_on_device(word, page));
+		EXPECT_EQ(2 + at, device_sees(self, word));
+		EXPECT_EQ(2 + at, device_sees(self, word));
+	}
+}
+
+/* The same with a block that one large entry maps. */
+TEST_F(missed, large_translation_is_flushed)
+{
+	char *block = buf_alloc(BLOCK);
+	size_t at;
+
+	ASSERT_EQ(0, madvise(block, BLOCK, MADV_HUGEPAGE));
+	memset(block, 3, BLOCK);
+	ASSERT_EQ(0, to_device(self->fd, block, BLOCK));
+	ASSERT_TRUE(on_device(block, BLOCK));
+	for (at = 0; at < BLOCK; at += BLOCK / 4)
+		ASSERT_EQ(0x03030303, device_sees(self, block + at));
+	memset(block, 4, BLOCK);
+	EXPECT_EQ(0, pages_on_device(block, BLOCK));
+	for (at = 0; at < BLOCK; at += BLOCK / 4)
+		EXPECT_EQ(0x04040404, device_sees(self, block + at));
+	munmap(block, BLOCK);
+}
+
+/*
+ * Reclaim drops pages after MADV_FREE if they are clean. Those that the device
+ * does not write show that it does.
+ */
+#define LAZY	(self->buf)
+#define CONTROL	(self->buf + BLOCK / 2)
+
+static void make_lazy(struct __test_metadata *_metadata, FIXTURE_DATA(missed) *self)
+{
+	memset(LAZY, 0x11, AREA);
+	memset(CONTROL, 0x11, AREA);
+	drain_lru();
+	ASSERT_EQ(0, madvise(LAZY, AREA, MADV_FREE));
+	ASSERT_EQ(0, madvise(CONTROL, AREA, MADV_FREE));
+	drain_lru();
+}
+
+static void expect_only_control_dropped(struct __test_metadata *_metadata,
+					FIXTURE_DATA(missed) *self)
+{
+	drain_lru();
+	ASSERT_EQ(0, madvise(LAZY, AREA, MADV_PAGEOUT));
+	ASSERT_EQ(0, madvise(CONTROL, AREA, MADV_PAGEOUT));
+	EXPECT_TRUE(buf_is(LAZY, AREA, 0x4a));
+	/* Else this test shows nothing. */
+	EXPECT_TRUE(buf_is(CONTROL, AREA, 0));
+}
+
+TEST_F(missed, host_page_mapped_writable_is_dirty)
+{
+	uint64_t remote = npu_info(self->fd).remote;
+
+	ASSERT_EQ(0, hmadvise(npu_info(self->fd).hnid, LAZY, AREA, MADV_ACCESSED_BY));
+	make_lazy(_metadata, self);
+	ASSERT_EQ(0, npu_run1(self->fd, cmd_fill(LAZY, 0x4a, AREA)));
+	ASSERT_EQ(0, pages_on_device(LAZY, AREA));
+	ASSERT_LE(remote + AREA, npu_info(self->fd).remote);
+	expect_only_control_dropped(_metadata, self);
+}
+
+TEST_F(missed, page_that_came_home_is_dirty)
+{
+	make_lazy(_metadata, self);
+	ASSERT_EQ(0, npu_run1(self->fd, cmd_fill(LAZY, 0x4a, AREA)));
+	ASSERT_TRUE(on_device(LAZY, AREA));
+	ASSERT_EQ(0, pages_on_device(CONTROL, AREA));
+	ASSERT_EQ(0, to_home(LAZY, AREA));
+	ASSERT_EQ(0, pages_on_device(LAZY, AREA));
+	expect_only_control_dropped(_metadata, self);
+}
+
+/* A device that writes may also read: it needs both rights. */
+TEST_F(missed, area_that_may_only_be_written)
+{
+	struct npu_wait result;
+	struct npu_cmd cmd;
+
+	memset(self->buf, 0x11, AREA);
+	ASSERT_EQ(0, mprotect(self->buf, BLOCK, PROT_WRITE));
+	cmd = cmd_fill(self->buf, 0x4a, AREA);
+	EXPECT_EQ(-EFAULT, npu_run_result(self->fd, &cmd, 1, &result));
+	EXPECT_EQ((uintptr_t)self->buf, result.fault_addr);
+	/* Also where no page is yet. */
+	cmd = cmd_fill(self->buf + BLOCK / 2, 0x4a, AREA);
+	EXPECT_EQ(-EFAULT, npu_run_result(self->fd, &cmd, 1, &result));
+	EXPECT_EQ((uintptr_t)self->buf + BLOCK / 2, result.fault_addr);
+	cmd = cmd_read(self->buf, AREA);
+	EXPECT_EQ(-EFAULT, npu_run_result(self->fd, &cmd, 1, &result));
+	ASSERT_EQ(0, mprotect(self->buf, BLOCK, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(0, pages_on_device(self->buf, BLOCK));
+	EXPECT_TRUE(buf_is(self->buf, AREA, 0x11));
+	EXPECT_TRUE(buf_is(self->buf + BLOCK / 2, AREA, 0));
+}
+
+/* Missing pages of such an area come from its program, and from nobody else. */
+TEST_F(missed, area_of_userfaultfd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)self->buf, BLOCK },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct npu_info before;
+	struct npu_wait result;
+	struct npu_cmd cmd;
+	unsigned char there[BLOCK / (4 * KiB)];
+	size_t i, nr = BLOCK / page_size();
+	int uffd;
+
+	uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	ASSERT_LE(0, uffd);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	before = npu_info(self->fd);
+
+	cmd = cmd_fill(self->buf, 0x4a, AREA);
+	EXPECT_EQ(-EFAULT, npu_run_result(self->fd, &cmd, 1, &result));
+	EXPECT_EQ((uintptr_t)self->buf, result.fault_addr);
+	cmd = cmd_read(self->buf + BLOCK / 2, AREA);
+	EXPECT_EQ(-EFAULT, npu_run_result(self->fd, &cmd, 1, &result));
+	EXPECT_EQ(-EBUSY, to_device(self->fd, self->buf, BLOCK));
+
+	EXPECT_EQ(before.zeroed, npu_info(self->fd).zeroed);
+	EXPECT_EQ(0, pages_on_device(self->buf, BLOCK));
+	ASSERT_EQ(0, mincore(self->buf, BLOCK, there));
+	for (i = 0; i < nr; i++)
+		EXPECT_EQ(0, there[i] & 1);
+	/* Then nobody waits for the program any more. */
+	close(uffd);
+	EXPECT_EQ(0, npu_run1(self->fd, cmd_fill(self->buf, 0x4a, AREA)));
+	EXPECT_TRUE(buf_is(self->buf, AREA, 0x4a));
+}
+
+/*
+ * The CPU page table changes between the kernel's look at it and the entry in
+ * the device's page table, which takes a while to build.
+ */
+TEST_F_TIMEOUT(missed, page_that_changes_while_it_is_mapped, 60)
+{
+	static const char slow[] = "/sys/kernel/debug/npu_stub/npu0/prepare_ms";
+	uint32_t *word = (uint32_t *)self->buf;
+	char *other = buf_alloc(BLOCK);
+	struct npu_cmd cmd = cmd_read(word, sizeof(*word));
+	struct npu_wait result;
+	uint64_t job;
+
+	ASSERT_EQ(0, madvise(other, BLOCK, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, hmadvise(npu_info(self->fd).hnid, self->buf, BLOCK, MADV_ACCESSED_BY));
+	*word = 1;
+	ASSERT_EQ(0, file_write(slow, "500"));
+	job = npu_start(self->fd, &cmd, 1);
+	ASSERT_NE(0, job);
+	sleep_ms(200);
+	/* The page goes, somebody else gets it, and another one takes its place. */
+	EXPECT_EQ(0, madvise(self->buf, page_size(), MADV_DONTNEED));
+	memset(other, 0xee, BLOCK);
+	*word = 2;
+	EXPECT_EQ(0, npu_wait(self->fd, job, 20000, &result));
+	EXPECT_EQ(0, result.status);
+	ASSERT_EQ(0, file_write(slow, "0"));
+	EXPECT_EQ(2, device_sees(self, word));
+	EXPECT_EQ(2, device_sees(self, word));
+	*word = 3;
+	EXPECT_EQ(3, device_sees(self, word));
+	munmap(other, BLOCK);
+}
+
+/* What leaves for want of room is counted where users look. */
+TEST_F_TIMEOUT(missed, evicted_pages_are_counted, 60)
+{
+	size_t total, len, at;
+	long long evicted, pages;
+	char *buf;
+
+	npu_unload();
+	npu_require(&(struct npu_config){ .count = 1, .mem_mib = 16 });
+	close(self->fd);
+	self->fd = npu_open(0);
+	total = npu_info(self->fd).mem_total;
+	len = 2 * total;
+	buf = buf_alloc(len);
+	evicted = npu_stat(0, "evicted");
+	pages = vmstat("gmem_evict");
+	ASSERT_EQ(0, evicted);
+	ASSERT_LE(0, pages);
+	for (at = 0; at < len; at += BLOCK)
+		ASSERT_EQ(0, npu_run1(self->fd, cmd_fill(buf + at, 1 + at / BLOCK, BLOCK)));
+	/* The worker may be at it still. */
+	for (at = 0; at < 100; at++) {
+		evicted = npu_stat(0, "evicted");
+		if ((vmstat("gmem_evict") - pages) * page_size() == evicted &&
+		    evicted == npu_stat(0, "evicted"))
+			break;
+		sleep_ms(20);
+	}
+	EXPECT_LE(total, evicted);
+	EXPECT_EQ(evicted, (vmstat("gmem_evict") - pages) * (long long)page_size());
+	EXPECT_EQ(evicted, npu_info(self->fd).evicted);
+	munmap(buf, len);
+}
+
+/* Two contexts of one process on one device: what either uses is used. */
+FIXTURE(used)
+{
+	int fd[2];
+	size_t total, len;
+	char *buf;
+};
+
+FIXTURE_VARIANT(used)
+{
+	int hot;		/* which of them uses the hot part */
+};
+
+FIXTURE_VARIANT_ADD(used, by_the_first) { .hot = 0 };
+FIXTURE_VARIANT_ADD(used, by_the_second) { .hot = 1 };
+
+FIXTURE_SETUP(used)
+{
+	npu_unload();
+	npu_require(&(struct npu_config){ .count = 1, .mem_mib = 32 });
+	self->fd[0] = npu_open(0);
+	self->fd[1] = npu_open(0);
+	self->total = npu_info(self->fd[0]).mem_total;
+	self->len = 2 * self->total;
+	self->buf = buf_alloc(self->len);
+	ASSERT_EQ(0, madvise(self->buf, self->len, MADV_HUGEPAGE));
+	buf_fill(self->buf, self->len, 1);
+}
+
+FIXTURE_TEARDOWN(used)
+{
+	EXPECT_TRUE(buf_check(self->buf, self->len, 1));
+	munmap(self->buf, self->len);
+	close(self->fd[0]);
+	close(self->fd[1]);
+}
+
+static int read_blocks(int fd, const char *buf, size_t len)
+{
+	size_t at;
+	int err = 0;
+
+	for (at = 0; at < len && !err; at += BLOCK)
+		err = npu_run1(fd, cmd_read(buf + at, BLOCK));
+	return err;
+}
+
+TEST_F_TIMEOUT(used, what_one_context_uses_stays, 120)
+{
+	int hot_fd = self->fd[variant->hot], other = self->fd[!variant->hot];
+	size_t hot = self->total / 4, at, pass;
+	uint64_t moved;
+
+	/* Both map it; the hot one goes on using it. */
+	ASSERT_EQ(0, read_blocks(hot_fd, self->buf, hot));
+	ASSERT_EQ(0, read_blocks(other, self->buf, hot));
+	for (at = 0; at < 4; at++)
+		ASSERT_EQ(0, read_blocks(hot_fd, self->buf, hot));
+	ASSERT_TRUE(on_device(self->buf, hot));
+	moved = npu_info(hot_fd).to_dev;
+	for (pass = 0; pass < 2; pass++) {
+		for (at = hot; at < self->len; at += BLOCK) {
+			ASSERT_EQ(0, npu_run1(other, cmd_read(self->buf + at, BLOCK)));
+			ASSERT_EQ(0, read_blocks(hot_fd, self->buf, hot));
+		}
+	}
+	ASSERT_LT(self->total, npu_stat(0, "evicted"));
+	EXPECT_TRUE(on_device(self->buf, hot));
+	moved = npu_info(hot_fd).to_dev - moved;
+	/* What streams past, and the hot part once more at most. */
+	EXPECT_GE(2 * (self->len - hot) + hot, moved);
+}
+
+GMEM_TEST_MAIN
