@@ -13,6 +13,9 @@ use crate::size::Size;
 const ROW_MIN: f64 = 0.95;
 /// Least geometric mean that passes.
 const MEAN_MIN: f64 = 1.1;
+/// By the clock only moves of this size count: what else the machine does is longer than others.
+/// Instruction counts repeat, and count for each row.
+const CLOCK_MIN: usize = 2 << 20;
 
 /// The rounds of one measurement.
 pub struct Row {
@@ -83,8 +86,10 @@ struct Result {
     gmem: Spread,
     hmm: Spread,
     memcpy: Spread,
-    /// Speed as a part of HMM's, the median of the rounds.
-    ratio: f64,
+    /// Speed as a part of HMM's, of the rounds.
+    ratio: Spread,
+    /// Whether the ratio decides.
+    judged: bool,
 }
 
 /// All results.
@@ -111,21 +116,24 @@ impl Report {
                 gmem: Spread::of(&row.gmem),
                 hmm: Spread::of(&row.hmm),
                 memcpy: Spread::of(&row.memcpy),
-                ratio: median(&ratios),
+                ratio: Spread::of(&ratios),
+                judged: instructions || row.size >= CLOCK_MIN,
             });
         }
-        let logs: f64 = results.iter().map(|row| row.ratio.ln()).sum();
+        let judged = results.iter().filter(|row| row.judged);
+        let logs: Vec<f64> = judged.map(|row| row.ratio.median.ln()).collect();
         Self {
             unit: if instructions { "instructions" } else { "ns" },
             rounds,
-            geometric_mean: (logs / results.len().max(1) as f64).exp(),
+            geometric_mean: (logs.iter().sum::<f64>() / logs.len().max(1) as f64).exp(),
             rows: results,
         }
     }
 
     /// Whether no row and not the mean is too slow.
     pub fn passes(&self) -> bool {
-        self.geometric_mean >= MEAN_MIN && self.rows.iter().all(|row| row.ratio >= ROW_MIN)
+        let mut judged = self.rows.iter().filter(|row| row.judged);
+        self.geometric_mean >= MEAN_MIN && judged.all(|row| row.ratio.median >= ROW_MIN)
     }
 }
 
@@ -133,6 +141,17 @@ impl Report {
 fn thousands(spread: &Spread) -> String {
     let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| value / 1000.0);
     format!("{median:.1} ({min:.1}..{max:.1})")
+}
+
+/// The ratio with its spread; in brackets when it does not decide.
+fn ratio(row: &Result) -> String {
+    let Spread { median, min, max } = row.ratio;
+    let text = format!("{median:.2} ({min:.2}..{max:.2})");
+    if row.judged {
+        text
+    } else {
+        format!("[{text}]")
+    }
 }
 
 impl fmt::Display for Report {
@@ -155,7 +174,7 @@ impl fmt::Display for Report {
                 thousands(&row.gmem),
                 thousands(&row.hmm),
                 thousands(&row.memcpy),
-                format!("{:.2}", row.ratio),
+                ratio(row),
             ]);
         }
         let unit = if self.unit == "ns" {
@@ -169,9 +188,15 @@ impl fmt::Display for Report {
             "{unit} of one move: median (min..max) of {} rounds; ratio: speed as a part of HMM's",
             self.rounds
         )?;
+        if self.rows.iter().any(|row| !row.judged) {
+            writeln!(
+                f,
+                "[ratio]: too short for the clock, judged by instructions only"
+            )?;
+        }
         write!(
             f,
-            "geometric mean of the ratios: {:.2}",
+            "geometric mean of the ratios that are judged: {:.2}",
             self.geometric_mean
         )
     }
@@ -182,9 +207,13 @@ mod tests {
     use super::*;
 
     fn row(gmem: &[f64], hmm: &[f64]) -> Row {
+        sized(2 << 20, gmem, hmm)
+    }
+
+    fn sized(size: usize, gmem: &[f64], hmm: &[f64]) -> Row {
         let [mut row, _] = Row::pair(&Case {
             huge: true,
-            size: 2 << 20,
+            size,
             faults: false,
         });
         for (&gmem, &hmm) in gmem.iter().zip(hmm) {
@@ -202,10 +231,28 @@ mod tests {
             row(&[4000.0], &[2000.0]),
         ];
         let report = Report::new(rows.into_iter(), false);
-        assert_eq!((report.rows[0].ratio, report.rows[1].ratio), (2.0, 0.5));
+        let ratios = [&report.rows[0], &report.rows[1]].map(|row| row.ratio.median);
+        assert_eq!(ratios, [2.0, 0.5]);
+        assert_eq!(
+            (report.rows[0].ratio.min, report.rows[0].ratio.max),
+            (1.0, 2.0)
+        );
         assert!((report.geometric_mean - 1.0).abs() < 1e-9);
         assert!(!report.passes());
         assert!(report.to_string().contains("1.0 (1.0..2.0)"), "{report}");
         assert!(Report::new([row(&[1.0], &[1.2])].into_iter(), true).passes());
+    }
+    #[test]
+    fn the_clock_judges_long_moves_only() {
+        let rows = |long: f64| {
+            let short = sized(64 << 10, &[2.0], &[1.0]);
+            [short, sized(2 << 20, &[1.0], &[long])].into_iter()
+        };
+        let clock = Report::new(rows(1.2), false);
+        assert!(clock.passes());
+        assert!((clock.geometric_mean - 1.2).abs() < 1e-9);
+        assert!(clock.to_string().contains("[0.50 (0.50..0.50)]"), "{clock}");
+        assert!(!Report::new(rows(0.9), false).passes());
+        assert!(!Report::new(rows(8.0), true).passes());
     }
 }
