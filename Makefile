@@ -11,7 +11,7 @@ $(error ARCH=$(ARCH): only "make test ARCH=arm64", of the release kernel, is the
 endif
 endif
 
-.PHONY: help run test bench bench-oversub shell check stat series clean prepare
+.PHONY: help run test test-power bench bench-oversub shell check stat series clean prepare
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo '             ARCH=arm64     the release kernel for arm64, in its own guest'
 	@echo '             TEST=REGEX     only the kselftest programs that match'
 	@echo '             LONG=1         storms of 60 s instead of 10 s'
+	@echo '  test-power  break the kernel in many ways, one by one: the tests have to notice'
+	@echo '             MINUTES=N      start no more after N minutes; it goes on next time'
 	@echo '  bench    measure against the HMM test device; build/bench.json and a table'
 	@echo '  bench-oversub  jobs over more memory than the device has, against bars;'
 	@echo '             build/oversub.json, a plot and a table'
@@ -40,6 +42,9 @@ run: prepare
 
 test: prepare
 	@scripts/run-tests --config $(CONFIG) $(if $(TEST),--test '$(TEST)') $(ARGS)
+
+test-power: prepare
+	@scripts/test-power $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 bench: prepare
 	@scripts/run-bench
