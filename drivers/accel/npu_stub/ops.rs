@@ -9,11 +9,11 @@ use crate::{
         BINS, //
     },
     gemm,
+    job::Failure,
     port::{
         Port,
         Result, //
-    },
-    queue::Failure, //
+    }, //
 };
 use kernel::{
     prelude::*,
