@@ -2,6 +2,7 @@
 # The one entry point; every target is a script in scripts/ that has a --help.
 
 ARCH ?= x86_64
+MODEL ?= 2 1 2 0
 CONFIG ?= $(if $(filter arm64,$(ARCH)),arm64,release)
 export GMEM_CACHE KSRC
 
@@ -11,7 +12,7 @@ $(error ARCH=$(ARCH): only "make test ARCH=arm64", of the release kernel, is the
 endif
 endif
 
-.PHONY: help run test test-power bench bench-oversub shell check stat series clean prepare
+.PHONY: help run test test-power bench bench-oversub model shell check stat series clean prepare
 .NOTPARALLEL:
 
 help:
@@ -27,6 +28,8 @@ help:
 	@echo '  bench    measure against the HMM test device; build/bench.json and a table'
 	@echo '  bench-oversub  jobs over more memory than the device has, against bars;'
 	@echo '             build/oversub.json, a plot and a table'
+	@echo '  model    explore all states of the coherence protocol (tools/gmem/gmem-model)'
+	@echo '             MODEL="THREADS PAGES DEVICES FORK"   the bound'
 	@echo '  shell    a shell in the guest, over the host'"'"'s root (writes are lost)'
 	@echo '  check    style, lints, panic gate, the series applies, size budget'
 	@echo '  stat     changed lines of existing files, sizes, unsafe and call lines'
@@ -51,6 +54,10 @@ bench: prepare
 
 bench-oversub: prepare
 	@scripts/run-bench oversub $(ARGS)
+
+model:
+	@cd tools/gmem && CARGO_TARGET_DIR='$(CURDIR)/build/cargo/host' \
+		cargo run --release --quiet --package gmem-model -- $(MODEL)
 
 shell: prepare
 	@scripts/boot-guest --kernel $(CONFIG) --share-root --shell -- /bin/sh
