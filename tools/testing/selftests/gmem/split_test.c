@@ -49,20 +49,34 @@ static void map_small(char *buf)
 }
 
 /*
- * Read one page of the block and then all of them, in a child: a page that stays
- * locked would hold whoever reads it for ever.
+ * Read one page of a huge device page that is mapped in small pieces, and then all
+ * of them, in a child: a page that stays locked would hold whoever reads it for
+ * ever. The child shares no page, so that there is one mapping of each.
  */
-static int read_in_child(const char *buf, size_t first)
+static int read_in_child(size_t first, int copies_to_fail)
 {
 	const size_t last = BLOCK - page_size();
 	pid_t child = fork();
 
 	if (!child) {
-		volatile char c = buf[first * page_size()];
+		char *buf = buf_alloc(BLOCK);
+		int fd = npu_open(0);
+		volatile char c;
 
+		buf_fill(buf, BLOCK, 1);
+		if (to_device(fd, buf, BLOCK))
+			_exit(1);
+		map_small(buf);
+		if (!on_device(buf, last))
+			_exit(2);
+		if (fail_start("fail_gmem_copy_from", 100, copies_to_fail))
+			_exit(3);
+		c = buf[first * page_size()];
 		(void)c;
-		_exit(buf_check(buf, last, 1) &&
-		      buf_is(buf + last, page_size(), 0) ? 0 : 1);
+		if (!buf_check(buf, last, 1) ||
+		    !buf_is(buf + last, page_size(), 0))
+			_exit(4);
+		_exit(fail_stop("fail_gmem_copy_from") == copies_to_fail ? 0 : 5);
 	}
 	return child < 0 ? -errno : child_result(child, 10000);
 }
@@ -73,31 +87,20 @@ TEST_F(split, fault_on_any_page)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(faulting); i++) {
-		buf_fill(self->buf, BLOCK, 1);
-		ASSERT_EQ(0, to_device(self->fd, self->buf, BLOCK));
-		map_small(self->buf);
-		ASSERT_EQ(PAGES - 1, pages_on_device(self->buf, BLOCK));
-		ASSERT_EQ(0, read_in_child(self->buf, faulting[i])) {
+	for (i = 0; i < ARRAY_SIZE(faulting); i++)
+		ASSERT_EQ(0, read_in_child(faulting[i], 0)) {
 			TH_LOG("fault on page %zu", faulting[i]);
 		}
-	}
 }
 
 TEST_F(split, fault_whose_copy_fails)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(faulting); i++) {
-		buf_fill(self->buf, BLOCK, 1);
-		ASSERT_EQ(0, to_device(self->fd, self->buf, BLOCK));
-		map_small(self->buf);
-		ASSERT_EQ(0, fail_start("fail_gmem_copy_from", 100, 1));
-		ASSERT_EQ(0, read_in_child(self->buf, faulting[i])) {
+	for (i = 0; i < ARRAY_SIZE(faulting); i++)
+		ASSERT_EQ(0, read_in_child(faulting[i], 1)) {
 			TH_LOG("fault on page %zu", faulting[i]);
 		}
-		ASSERT_EQ(1, fail_stop("fail_gmem_copy_from"));
-	}
 }
 
 /* The page of the fault comes home by that fault, and not by a second one. */
