@@ -44,7 +44,7 @@ const ENTRIES: usize = 256;
 /// The host's side.
 pub(crate) const HOST: Side = 0;
 
-/// Blocks that are held at home at a time, at most; more are held, but not let go.
+/// Blocks that are held at home at a time, at most; for one more another one is let go early.
 const MAX_HELD: usize = 64;
 
 /// A turn of a side: from when it asked for pages.
@@ -151,17 +151,26 @@ impl Thrash {
     }
 
     /// Notes that a device reaches `range` remotely until then. Afterwards its entries are taken
-    /// away, so that it asks again.
+    /// away, so that it asks again. The caller does not hold the map lock.
     pub(crate) fn hold(&self, space: &Arc<Space>, range: PageRange, until_us: u64) {
         let mut state = self.state.lock();
         if state.held.iter().any(|held| held.range == range) {
             return;
         }
-        let held = Held { range, until_us };
-        if state.held.push_within_capacity(held).is_ok() {
-            drop(state);
-            self.sleep(space, until_us);
+        let mut early = None;
+        if state.held.len() >= MAX_HELD {
+            let ends = state.held.iter().enumerate();
+            let first = ends.min_by_key(|(_, held)| held.until_us);
+            let first = first.map_or(0, |(index, _)| index);
+            early = state.held.remove(first).ok();
         }
+        let full = state.held.push_within_capacity(Held { range, until_us });
+        debug_assert!(full.is_ok());
+        drop(state);
+        if let Some(early) = early {
+            space.forget(early.range);
+        }
+        self.sleep(space, until_us);
     }
 
     fn sleep(&self, space: &Arc<Space>, until_us: u64) {

@@ -110,4 +110,43 @@ TEST_F_TIMEOUT(thrash, moves_again, 60)
 	EXPECT_TRUE(on_device(self->buf, page_size()));
 }
 
+/* More blocks at a time than anybody has a list for: each of them moves again. */
+TEST(many_blocks_move_again)
+{
+	enum { BLOCKS = 80, STEP = 65536 };
+	struct npu_cmd cmds[BLOCKS];
+	long long before = bounced();
+	size_t len = BLOCKS * STEP;
+	char *buf = buf_alloc(len);
+	int fd = npu_open(0), i, turn;
+	uint64_t end;
+
+	/* One page of each, so that a turn is short. */
+	for (i = 0; i < BLOCKS; i++) {
+		ASSERT_EQ(0, munmap(buf + i * STEP + page_size(), STEP - page_size()));
+		cmds[i] = cmd_add((void *)(buf + i * STEP), 1, 1);
+	}
+	for (turn = 0; turn < 100 && bounced() - before <= BLOCKS; turn++) {
+		for (i = 0; i < BLOCKS; i++)
+			++*(volatile uint64_t *)(buf + i * STEP);
+		ASSERT_EQ(0, npu_run(fd, cmds, BLOCKS));
+	}
+	ASSERT_LT(BLOCKS, bounced() - before);
+	for (end = now_ms() + 15000;;) {
+		size_t there = 0;
+
+		for (i = 0; i < BLOCKS; i++)
+			there += pages_on_device(buf + i * STEP, page_size());
+		if (there == BLOCKS)
+			break;
+		ASSERT_GT(end, now_ms()) {
+			TH_LOG("%zu blocks of %d moved", there, BLOCKS);
+		}
+		ASSERT_EQ(0, npu_run(fd, cmds, BLOCKS));
+		sleep_ms(20);
+	}
+	munmap(buf, len);
+	close(fd);
+}
+
 GMEM_TEST_MAIN
