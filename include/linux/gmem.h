@@ -227,7 +227,7 @@ struct gm_mmu {
  *	pmap_enter() and the copy functions as physical addresses.  A device
  *	without a DMA mask is an emulated one; one with a DMA mask must reach all
  *	of host memory at these addresses, without an IOMMU or bounce buffers
- * @mmu: the functions; must outlive the device
+ * @mmu: the functions; needed until gm_dev_destroy() returned
  * @dev_data: passed back to the functions
  * @caps: GM_DEV_CAP_*
  * @pgsize_bitmap: page sizes the device's page table can hold, one bit each;
@@ -396,14 +396,44 @@ int gm_dev_create(const struct gm_dev_desc *desc, struct gm_dev **new);
  *
  * All contexts of the device were detached before.  Memory that is still
  * registered is taken back as by gm_dev_unregister_physmem().  If that fails,
- * data is on the device that cannot come home: a message is logged and the
- * device stays with GMEM for ever, functions and memory included.  A driver that
- * can keep the device calls gm_dev_unregister_physmem() first.
+ * data is on the device that cannot come home: a message is logged, and the
+ * device is dead as after gm_dev_dead().  A driver that can keep the device calls
+ * gm_dev_unregister_physmem() first.
+ *
+ * In either case GMEM calls no function of the device any more when this returns
+ * and holds no reference to its &struct device: the module, the device and
+ * @dev_data may go.  The number of the device and the node of its memory are not
+ * given to another one before the last lost page is unmapped.
  *
  * Context: Process context, may sleep for more than ten seconds.  The caller
- * holds no lock that a data function of &struct gm_mmu takes.
+ * holds no lock that a function of &struct gm_mmu takes, and is not inside one.
  */
 void gm_dev_destroy(struct gm_dev *dev);
+
+/**
+ * gm_dev_dead - tell GMEM that a device will not work any more
+ * @dev: the device; with NULL nothing happens
+ *
+ * For a device that lost its power or its link, or that cannot be brought back
+ * after an error: it makes no accesses and gives no data any more.  Calls of its
+ * functions that are under way must return, with whatever result; they are
+ * waited for.  When this returns no function of &struct gm_mmu is called any more,
+ * with one exception: gm_mmu.pmap_destroy(), inside a gm_as_detach() of the
+ * driver.  gm_dev_fault() and everything else that needs the device gets -ENODEV.
+ *
+ * Pages whose bytes were on the device are lost.  A process that touches one gets
+ * SIGBUS, with the address and BUS_MCEERR_AR (BUS_ADRERR in a kernel without
+ * CONFIG_MEMORY_FAILURE); another device that does gets -EFAULT.  It may fork,
+ * unmap the pages and exit as before.  GMEM keeps the pages and the node until
+ * the last of them is unmapped.
+ *
+ * The driver detaches all contexts and calls gm_dev_destroy() after this as
+ * always.
+ *
+ * Context: Process context, may sleep.  The caller holds no lock that a function
+ * of &struct gm_mmu takes, and is not inside one, nor inside gm_dev_fault().
+ */
+void gm_dev_dead(struct gm_dev *dev);
 
 /**
  * gm_dev_register_physmem - hand the memory of a device to GMEM
@@ -431,8 +461,9 @@ int gm_dev_register_physmem(struct gm_dev *dev, u64 size,
  *
  * New faults and attachments get -ENODEV from the start, those that run are waited
  * for.  Then everything that is in the memory is brought home, whichever process
- * it belongs to.  On failure the device works on as before.  On success memory
- * can be registered again; contexts stay attached.
+ * it belongs to.  On failure the device works on as before, with all that is
+ * pinned to it.  On success memory can be registered again; contexts stay
+ * attached.
  *
  * Context: Process context, may sleep for more than ten seconds.  The caller
  * holds no lock that a function of &struct gm_mmu takes, and is not inside one.
@@ -440,7 +471,7 @@ int gm_dev_register_physmem(struct gm_dev *dev, u64 size,
  * Return:
  * * 0 - GMEM uses the memory no more
  * * -EINVAL - @dev is NULL
- * * -ENODEV - there is no memory, or another caller is at work
+ * * -ENODEV - there is no memory, another caller is at work, or the device is dead
  * * -EBUSY - some page would not leave within ten seconds
  * * -ENOMEM - the host has no room
  * * -EIO - the device did not give its bytes
@@ -660,7 +691,8 @@ void gm_as_put(struct gm_as *as);
  * Return:
  * * 0 - @ctx is the context
  * * -EINVAL - @as or @dev is NULL
- * * -ENODEV - the module is being unloaded, or the memory taken back
+ * * -ENODEV - the module is being unloaded, the memory taken back, or the device
+ *   dead
  * * -ENOSPC - the address space has 16 contexts already
  * * -EBUSY - the address space is a standalone one where something is mapped
  * * -EAGAIN - other threads got in the way again and again
@@ -708,11 +740,13 @@ void gm_as_detach(struct gm_context *ctx);
  * Return:
  * * 0 - all of it was entered
  * * -EINVAL - @ctx is NULL, or of a standalone address space
- * * -EFAULT - the range has a hole, memory that is not shared with devices, no
- *   permission for @access, or lies beyond the device's reach
+ * * -EFAULT - the range has a hole, memory that is not shared with devices or that
+ *   was lost with another device, or lies beyond the device's reach
+ * * -EPERM - the mapping does not permit @access
  * * -ENOMEM - neither the device nor the host has room
  * * -EIO - the device failed to zero or copy
- * * -ENODEV - the context is being detached, or the memory taken back
+ * * -ENODEV - the context is being detached, the memory taken back, or the device
+ *   dead
  * * -ESRCH - the process has ended
  * * -EINTR - a fatal signal is pending for the calling thread
  * * -EAGAIN - the range kept changing; the access may be tried again

@@ -3,11 +3,14 @@
 //! Devices: what a driver registered, and its memory.
 
 pub(crate) mod chunk;
+pub(crate) mod dead;
 pub(crate) mod debugfs;
 pub(crate) mod dmem;
+mod line;
 pub(crate) mod memory;
 pub(crate) mod mmu;
 pub(crate) mod node;
+mod presence;
 pub(crate) mod registry;
 pub(crate) mod reserve;
 pub(crate) mod run;

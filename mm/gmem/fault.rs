@@ -6,6 +6,7 @@ pub(crate) mod batch;
 pub(crate) mod counts;
 pub(crate) mod map;
 pub(crate) mod migrate;
+mod near;
 pub(crate) mod pingpong;
 pub(crate) mod readahead;
 pub(crate) mod serve;

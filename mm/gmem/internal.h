@@ -66,6 +66,10 @@ void gmem_hold_anon_vmas(unsigned long *pfns, struct anon_vma **held,
 			 unsigned long nr, unsigned long stranger);
 void gmem_put_anon_vmas(struct anon_vma **held, unsigned long nr);
 
+/* fault/foreign.c, called by Rust */
+unsigned long gmem_foreign(struct mm_struct *mm, unsigned long start,
+			   unsigned long end, void *owner);
+
 /* device/node.c, numa/mempolicy.c, called by Rust */
 int gmem_node_online(void);
 void gmem_node_publish(int nid, struct device *dev,
@@ -103,7 +107,6 @@ bool gmem_dmem_may_evict(struct dmem_cgroup_pool_state *limit,
 			 struct dmem_cgroup_pool_state *pool, bool ignore_low,
 			 bool *hit_low);
 void gmem_return_soon(void);
-void gmem_return_wait(void);
 
 /* replica/source.c, called by Rust */
 struct gmem_lease *gmem_lease_get(struct mm_struct *mm, unsigned long addr);

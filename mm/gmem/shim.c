@@ -303,6 +303,7 @@ bool gmem_should_fail(enum gmem_fail_site site)
 /* Defined in Rust; an export can only be written in C. */
 EXPORT_SYMBOL_GPL(gm_dev_create);
 EXPORT_SYMBOL_GPL(gm_dev_destroy);
+EXPORT_SYMBOL_GPL(gm_dev_dead);
 EXPORT_SYMBOL_GPL(gm_dev_register_physmem);
 EXPORT_SYMBOL_GPL(gm_dev_unregister_physmem);
 EXPORT_SYMBOL_GPL(gm_dev_hnid);

@@ -7,9 +7,11 @@ use kernel::{
     device,
     error::to_result,
     mm::{
+        device::pagemap::Owner,
         virt::VmaRef,
         Mm,
-        MmWithUser, //
+        MmWithUser,
+        MmapReadGuard, //
     },
     prelude::*,
     types::NotThreadSafe, //
@@ -103,6 +105,20 @@ pub(crate) fn dontneed(mm: &MmWithUser, start: usize, len: usize) -> Result {
 pub(crate) fn populate(mm: &MmWithUser, start: usize, len: usize) -> Result {
     // SAFETY: As in `dontneed()`.
     to_result(unsafe { bindings::gmem_populate(mm.as_raw(), start, len) })
+}
+
+/// Returns the first address of a range, in bytes, of which the page is in the memory of a device
+/// that others than `owner` manage.
+pub(crate) fn foreign(
+    mm: &MmWithUser,
+    _mmap: &MmapReadGuard<'_>,
+    range: core::ops::Range<usize>,
+    owner: Owner,
+) -> Option<usize> {
+    // SAFETY: `mm` is alive, and mmap_lock is held as the guard shows.
+    let addr =
+        unsafe { bindings::gmem_foreign(mm.as_raw(), range.start, range.end, owner.as_raw()) };
+    (addr < range.end).then_some(addr)
 }
 
 /// Returns whether any page of the process is in swap.

@@ -3,6 +3,7 @@
 //! What tests may do to an NPU, in debugfs.
 //!
 //! - `npu_stub/npuN/unplug`: writing 1 takes the NPU away
+//! - `npu_stub/npuN/die`: writing 1 is a power failure: the data on the NPU is lost
 //! - `npu_stub/npuN/corrupt`: writing a number makes the next copy to the NPU flip one bit of the
 //!   byte at that offset in its first run
 //! - `npu_stub/npuN/prepare_ms`: how long building page tables takes from now on
@@ -28,6 +29,7 @@ const MAX_PREPARE_MS: u64 = 10_000;
 /// The files of one NPU.
 pub(crate) struct Controls {
     _unplug: Pin<KBox<File<Arc<Npu>>>>,
+    _die: Pin<KBox<File<Arc<Npu>>>>,
     _corrupt: Pin<KBox<File<Arc<Npu>>>>,
     _prepare_ms: Pin<KBox<File<Arc<Npu>>>>,
 }
@@ -50,6 +52,15 @@ impl Controls {
                 1 => npu.unplug(),
                 _ => Err(EINVAL),
             });
+        let die = dir.write_callback_file(c_str!("die"), npu.clone(), &|npu, reader| match number(
+            reader,
+        )? {
+            1 => {
+                npu.die();
+                Ok(())
+            }
+            _ => Err(EINVAL),
+        });
         let corrupt = dir.write_callback_file(c_str!("corrupt"), npu.clone(), &|npu, reader| {
             npu.hw.corrupt_next(number(reader)?);
             Ok(())
@@ -62,6 +73,7 @@ impl Controls {
             });
         Ok(Self {
             _unplug: KBox::pin_init(unplug, GFP_KERNEL)?,
+            _die: KBox::pin_init(die, GFP_KERNEL)?,
             _corrupt: KBox::pin_init(corrupt, GFP_KERNEL)?,
             _prepare_ms: KBox::pin_init(prepare_ms, GFP_KERNEL)?,
         })

@@ -118,7 +118,8 @@ impl Npu {
     ///
     /// # Errors
     ///
-    /// `EBUSY` when some page could not leave; the NPU then works on.
+    /// `EBUSY` when some page could not leave, `EIO` when it could not be copied; the NPU then works
+    /// on.
     pub(crate) fn unplug(&self) -> Result {
         let mut gone = self.gone.lock();
         if *gone {
@@ -131,6 +132,16 @@ impl Npu {
         }
         *gone = true;
         Ok(())
+    }
+
+    /// As if the NPU lost its power: jobs end with `ENODEV`, and the data on it is lost.
+    pub(crate) fn die(&self) {
+        let mut gone = self.gone.lock();
+        if !*gone {
+            self.queue.halt();
+            self.device.dead();
+            *gone = true;
+        }
     }
 }
 
@@ -171,11 +182,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // The data must come home, or it is lost with the NPU. What keeps a page from moving is
-        // short-lived, so try again.
+        // short-lived, so try again; but a copy engine that failed all the time will not recover.
         for _ in 0..100 {
             match self.npu.unplug() {
-                Ok(()) => break,
-                Err(_) => fsleep(Delta::from_millis(50)),
+                Err(e) if e != EIO => fsleep(Delta::from_millis(50)),
+                _ => break,
             }
         }
         // Then the fields go, and each core is waited for.

@@ -112,7 +112,9 @@ impl<'a> Port<'a> {
         let fault = |len| context.fault(first, len, access, hint);
         match fault(len) {
             // Something in the range is bad; perhaps not the page that is needed now.
-            Err(e) if e == EFAULT && len > PAGE_SIZE as u64 => fault(PAGE_SIZE as u64),
+            Err(e) if (e == EFAULT || e == EPERM) && len > PAGE_SIZE as u64 => {
+                fault(PAGE_SIZE as u64)
+            }
             result => result,
         }
     }

@@ -6,8 +6,9 @@ use crate::{
     abi::hmadvise,
     advice::attributes_tree,
     device::{
+        dead,
         debugfs,
-        memory,
+        memory::Memory,
         mmu::Mmu,
         node::Speed,
         registry::{
@@ -39,7 +40,6 @@ use kernel::{
     mm::MmWithUser,
     prelude::*,
     str::{
-        BStr,
         CStr,
         CString, //
     },
@@ -78,7 +78,7 @@ pub(crate) unsafe extern "C" fn gmem_init() -> c_int {
 /// Called by a worker, without locks.
 #[export]
 pub(crate) unsafe extern "C" fn gmem_return_chunks() {
-    memory::return_chunks();
+    dead::return_chunks();
 }
 
 /// Drops the copies of a file that somebody wants to write, for the worker.
@@ -182,18 +182,20 @@ pub(crate) unsafe extern "C" fn gm_dev_destroy(dev: *mut bindings::gm_dev) {
     }
     // SAFETY: The driver gives its reference back.
     let device = unsafe { Arc::from_raw(dev.cast_const().cast::<Device>()) };
-    if device.memory().is_some() {
-        // A driver that may fail here unregistered the memory before.
-        if let Err(e) = device.unregister_memory() {
-            pr_err!(
-                "{}: memory would not go home ({e:?}), the device stays\n",
-                BStr::from_bytes(device.name.to_bytes())
-            );
-            core::mem::forget(device);
-            return;
-        }
+    device.destroy();
+}
+
+/// gm_dev_dead - declare a device dead
+///
+/// # Safety
+///
+/// The caller keeps to the header: handles are live, and pointers are valid or NULL.
+#[export]
+pub(crate) unsafe extern "C" fn gm_dev_dead(dev: *mut bindings::gm_dev) {
+    // SAFETY: The driver holds the device.
+    if let Ok(device) = unsafe { borrow(dev.cast_const().cast::<Device>()) } {
+        device.die();
     }
-    device.unlist();
 }
 
 /// gm_dev_register_physmem - hand over the memory of a device
@@ -214,7 +216,7 @@ pub(crate) unsafe extern "C" fn gm_dev_register_physmem(
             return Err(sys::eopnotsupp());
         }
         device.register_memory(usize::try_from(size)?)?;
-        Ok(device.memory().ok_or(ENODEV)?.hnid())
+        device.with_memory(Memory::hnid).ok_or(ENODEV)
     })
 }
 
@@ -243,7 +245,7 @@ pub(crate) unsafe extern "C" fn gm_dev_hnid(dev: *mut bindings::gm_dev) -> c_int
     from_result(|| {
         // SAFETY: The driver holds the device.
         let device = unsafe { borrow(dev.cast_const().cast::<Device>()) }?;
-        Ok(device.memory().ok_or(ENODEV)?.hnid())
+        device.with_memory(Memory::hnid).ok_or(ENODEV)
     })
 }
 

@@ -74,7 +74,11 @@ pub(crate) fn hmadvise(
         }
         Todo::PrefetchDevice(device) => prefetch::to_device(mm, &device, range),
         Todo::PrefetchHost => prefetch::to_host(mm, range),
-        Todo::Change(change) => attribute(mm, range, change),
+        Todo::Change(device, change) => {
+            // What is advised is forgotten when the device goes, so that it may not have gone yet.
+            let _entered = device.as_deref().map(Device::enter).transpose()?;
+            attribute(mm, range, change)
+        }
         Todo::Pin(device) => pin(mm, &device, range),
         Todo::Unpin(id) => unpin(mm, range, id),
     }
@@ -85,7 +89,8 @@ enum Todo {
     DontNeed,
     PrefetchDevice(Arc<Device>),
     PrefetchHost,
-    Change(Change),
+    /// What is named is the device.
+    Change(Option<Arc<Device>>, Change),
     Pin(Arc<Device>),
     Unpin(Option<u32>),
 }
@@ -96,6 +101,7 @@ impl Todo {
     /// `EINVAL` for an unknown behaviour, and for a place that does not go with it.
     fn new(behavior: u32, place: Place) -> Result<Self> {
         let node = place.node();
+        let named = place.device().cloned();
         let change = match (behavior, place) {
             (bindings::MADV_DONTNEED, _) => return Ok(Self::DontNeed),
             (bindings::MADV_PREFETCH, Place::Device(device)) => {
@@ -120,11 +126,18 @@ impl Todo {
             (bindings::MADV_NO_ACCESSED_BY, Place::Nowhere) => Change::NoAccessedBy(None),
             _ => return Err(EINVAL),
         };
-        Ok(Self::Change(change))
+        Ok(Self::Change(named, change))
     }
 }
 
 impl Place {
+    fn device(&self) -> Option<&Arc<Device>> {
+        match self {
+            Self::Device(device) => Some(device),
+            _ => None,
+        }
+    }
+
     fn node(&self) -> Option<Node> {
         match self {
             Self::Nowhere => None,
@@ -141,7 +154,7 @@ fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
     // Unmapping takes attributes away under mmap_lock, so they are given under it.
     let mmap = mm.mmap_read_lock();
 
-    for_each_vma(mm, &mmap, range, |vma, part| {
+    for_each_vma(&mmap, range, |vma, part| {
         // It may have become another mapping since it was checked.
         if vma.flags() & vma_info::VM_PEER_SHARED == 0 {
             return Ok(());
@@ -199,19 +212,15 @@ pub(crate) fn whole(complete: bool) -> Result {
 
 /// Calls `f` with each mapping in the range and the pages of the range that it has.
 pub(crate) fn for_each_vma(
-    mm: &MmWithUser,
     mmap: &MmapReadGuard<'_>,
     range: PageRange,
     mut f: impl FnMut(&VmaRef, PageRange) -> Result,
 ) -> Result {
     let mut rest = range;
 
-    while let Some(vma) = vma_info::first_in(
-        mm,
-        mmap,
-        rest.start_byte() as usize,
-        rest.end_byte() as usize,
-    ) {
+    while let Some(vma) =
+        vma_info::first_in(mmap, rest.start_byte() as usize, rest.end_byte() as usize)
+    {
         let pages = to_host::pages_of(vma);
         if let Some(part) = rest.intersect(pages) {
             f(vma, part)?;
@@ -250,7 +259,6 @@ pub(crate) fn check(mm: &MmWithUser, range: PageRange) -> Result<bool> {
     let mut complete = true;
 
     while let Some(vma) = vma_info::first_in(
-        mm,
         &mmap,
         (next << crate::range::PAGE_SHIFT) as usize,
         range.end_byte() as usize,

@@ -69,6 +69,9 @@ pub(crate) enum Change {
     Pin(u32),
     /// Keep no room, where it was on this device; on whichever when no number is given.
     Unpin(Option<u32>),
+    /// There is no such device any more, or none at all when no number is given. Pins stay: room
+    /// has to be given back for them.
+    Forget(Option<u32>),
 }
 
 impl Attributes {
@@ -121,6 +124,14 @@ impl Attributes {
             Change::Unpin(device) if device.is_none() || device == self.pinned => Self {
                 pinned: None,
                 ..self
+            },
+            Change::Forget(device) => Self {
+                preferred: self.preferred.filter(|node| match (node, device) {
+                    (Node::Host(_), _) => true,
+                    (Node::Device(id), Some(gone)) => *id != gone,
+                    (Node::Device(_), None) => false,
+                }),
+                ..self.with(Change::NoAccessedBy(device))
             },
             Change::NoPrefer(_) | Change::Unpin(_) => self,
         }

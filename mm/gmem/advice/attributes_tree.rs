@@ -33,6 +33,11 @@ use kernel::{
     },
     sync::{
         aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Full, //
+        },
         lock::{
             mutex::MutexBackend,
             Guard, //
@@ -306,6 +311,18 @@ pub(crate) fn forked(child: &Mm, parent: &Mm, range: PageRange) {
     let Some(from) = Advice::find(parent) else {
         return;
     };
+    let ended = FORGOTTEN.load(Acquire);
+    copy(child, &from, range);
+    // A device that was forgotten meanwhile may have been so in the parent after it was copied from
+    // there, and before it got into the child. That is rare, and less advice is always correct.
+    if FORGETTING.fetch_add(0u64, Full) != ended {
+        if let Some(to) = Advice::find(child) {
+            let _ = to.change(PageRange::ALL, Change::Forget(None), |_, _, _| {});
+        }
+    }
+}
+
+fn copy(child: &Mm, from: &Advice, range: PageRange) {
     let mut rest = range;
     // One range at a time: the locks of two processes are not held together.
     while let Some((part, attributes)) = from.first_in(rest) {
@@ -319,6 +336,24 @@ pub(crate) fn forked(child: &Mm, parent: &Mm, range: PageRange) {
         }
         rest = PageRange::new(part.end(), range.end()).unwrap_or_default();
     }
+}
+
+/// How many devices were, or are being, forgotten.
+static FORGETTING: Atomic<u64> = Atomic::new(0);
+
+/// How many devices were forgotten.
+static FORGOTTEN: Atomic<u64> = Atomic::new(0);
+
+/// A device, for which nobody can advise anything any more, is about to go; the next one may get
+/// its number.
+pub(crate) fn device_gone(id: u32) {
+    FORGETTING.fetch_add(1u64, Full);
+    let _: core::result::Result<(), Error> = Advice::try_for_each(|_, advice| {
+        // Removing needs memory at most to cut a range, and no range is cut here.
+        let _ = advice.change(PageRange::ALL, Change::Forget(Some(id)), |_, _, _| {});
+        Ok(())
+    });
+    FORGOTTEN.fetch_add(1u64, Full);
 }
 
 /// The process ended.

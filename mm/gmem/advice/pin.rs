@@ -69,9 +69,12 @@ impl Lost {
 
         for (id, pages) in self.0.iter().enumerate().filter(|(_, pages)| **pages > 0) {
             sys::uncharge_pinned(mm, *pages);
-            if let Some(memory) = registry::by_id(id as u32).and_then(|device| device.memory()) {
-                memory.unreserve(key(mm), *pages);
-                others |= memory.reserved(Some(key(mm))) > 0;
+            if let Some(device) = registry::by_id(id as u32) {
+                let left = device.with_memory(|memory| {
+                    memory.unreserve(key(mm), *pages);
+                    memory.reserved(Some(key(mm)))
+                });
+                others |= left.is_some_and(|left| left > 0);
             }
         }
         others
@@ -86,8 +89,8 @@ impl Lost {
 /// `EAGAIN` over a limit, `ENODEV` when the device is going away, `ENOMEM`.
 pub(crate) fn pin(mm: &MmWithUser, device: &Device, range: PageRange) -> Result<(bool, bool)> {
     let id = device.parts.id;
-    let _entered = device.enter()?;
-    let memory = device.memory().ok_or(EINVAL)?;
+    let entered = device.enter()?;
+    let memory = entered.memory().ok_or(EINVAL)?;
     let advice = Advice::get(mm)?;
     let payer = Payer::of(mm)?;
 
@@ -95,7 +98,7 @@ pub(crate) fn pin(mm: &MmWithUser, device: &Device, range: PageRange) -> Result<
         let (room, all) = {
             let mmap = mm.mmap_read_lock();
             let _pins = advice.lock_pins();
-            news(mm, &mmap, &advice, range, id)?
+            news(&mmap, &advice, range, id)?
         };
         if room == 0 {
             return Ok((false, all));
@@ -114,7 +117,6 @@ pub(crate) fn pin(mm: &MmWithUser, device: &Device, range: PageRange) -> Result<
 
 /// Returns how many pages of the range can be pinned and are not, and whether the others are.
 fn news(
-    mm: &MmWithUser,
     mmap: &MmapReadGuard<'_>,
     advice: &Advice,
     range: PageRange,
@@ -122,7 +124,7 @@ fn news(
 ) -> Result<(usize, bool)> {
     let (mut news, mut all) = (0, true);
 
-    hmadvise::for_each_vma(mm, mmap, range, |vma, part| {
+    hmadvise::for_each_vma(mmap, range, |vma, part| {
         if !may_pin(vma) {
             all = false;
             return Ok(());
@@ -152,7 +154,7 @@ fn fill(
     // Against unmapping, and against other pins.
     let mmap = mm.mmap_read_lock();
     let _pins = advice.lock_pins();
-    let now = news(mm, &mmap, advice, range, id);
+    let now = news(&mmap, advice, range, id);
     let Some((_, all)) = now.as_ref().ok().filter(|(now, _)| *now <= room) else {
         sys::uncharge_pinned(mm, room);
         memory.unreserve(key(mm), room);
@@ -160,7 +162,7 @@ fn fill(
     };
     let mut news = room;
     let mut lost = Lost::new();
-    let done = hmadvise::for_each_vma(mm, &mmap, range, |vma, part| {
+    let done = hmadvise::for_each_vma(&mmap, range, |vma, part| {
         if !may_pin(vma) {
             return Ok(());
         }

@@ -7,7 +7,13 @@ use crate::{
         check,
         whole, //
     },
-    device::registry::Device,
+    device::{
+        memory::{
+            owner,
+            Memory, //
+        },
+        registry::Device, //
+    },
     fault::{
         batch::Scratch,
         serve::{
@@ -36,6 +42,7 @@ use kernel::{
         },
         MmWithUser, //
     },
+    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
@@ -44,8 +51,7 @@ use kernel::{
 pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
     let contexts = contexts_on(mm, device)?;
     let complete = check(mm, range)?;
-    let memory = device.memory().ok_or(EINVAL)?;
-    let mut room = memory.pages() as u64;
+    let mut room = device.with_memory(Memory::pages).ok_or(EINVAL)? as u64;
     let mut result = Ok(());
 
     for_each_mapped(mm, range, |piece| {
@@ -64,7 +70,7 @@ pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange)
             };
             match serve::serve(context, request) {
                 Err(e) if e == EBUSY => result = Err(EBUSY),
-                Err(e) if e == EIO => return Err(EFAULT),
+                Err(e) if e == EIO || e == EPERM => return Err(EFAULT),
                 other => drop(other?),
             }
         }
@@ -89,7 +95,7 @@ pub(crate) fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
         let mut rest = Some(block);
         while let Some(part) = rest {
             let (start, end) = (part.start_byte() as usize, part.end_byte() as usize);
-            let Some(vma) = vma_info::first_in(mm, &mmap, start, end) else {
+            let Some(vma) = vma_info::first_in(&mmap, start, end) else {
                 break;
             };
             let pages = to_host::pages_of(vma);
@@ -101,10 +107,32 @@ pub(crate) fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
             rest = PageRange::new(pages.end(), block.end()).filter(|rest| !rest.is_empty());
         }
     }
+    from_others(mm, range)?;
     if sys::has_swapped(mm) {
         read_in(mm, range)?;
     }
     whole(complete)
+}
+
+/// Asks the managers of other devices for what lies there, as a touch of the CPU does.
+fn from_others(mm: &MmWithUser, range: PageRange) -> Result {
+    let mut next = range.start_byte() as usize;
+
+    loop {
+        if sys::fatal_signal() {
+            return Err(EINTR);
+        }
+        let rest = next..range.end_byte() as usize;
+        let found = {
+            let mmap = mm.mmap_read_lock();
+            sys::foreign(mm, &mmap, rest, owner())
+        };
+        let Some(addr) = found else {
+            return Ok(());
+        };
+        sys::populate(mm, addr, PAGE_SIZE).map_err(|e| if e == EINTR { e } else { EFAULT })?;
+        next = addr + PAGE_SIZE;
+    }
 }
 
 /// Reads in what is in swap.
@@ -114,7 +142,7 @@ fn read_in(mm: &MmWithUser, range: PageRange) -> Result {
         let readable = {
             let mmap = mm.mmap_read_lock();
             // Where the mapping changed since it was found there is nothing to read in any more.
-            vma_info::first_in(mm, &mmap, start, end).is_some_and(|vma| {
+            vma_info::first_in(&mmap, start, end).is_some_and(|vma| {
                 to_host::pages_of(vma).covers(piece) && vma.flags() & bindings::VM_READ != 0
             })
         };
@@ -137,12 +165,9 @@ fn for_each_mapped(
         let rest = PageRange::new(next, range.end()).ok_or(EINVAL)?;
         let piece = {
             let mmap = mm.mmap_read_lock();
-            let Some(vma) = vma_info::first_in(
-                mm,
-                &mmap,
-                rest.start_byte() as usize,
-                rest.end_byte() as usize,
-            ) else {
+            let Some(vma) =
+                vma_info::first_in(&mmap, rest.start_byte() as usize, rest.end_byte() as usize)
+            else {
                 break;
             };
             rest.intersect(to_host::pages_of(vma))

@@ -7,10 +7,13 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/delay.h>
 #include <linux/device/faux.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/module.h>
+#include <linux/nodemask.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "toy.h"
@@ -130,13 +133,16 @@ static void check_errors(struct test *test)
 {
 	unsigned long ro = area_new(SZ_64K, PROT_READ, MAP_PEER_SHARED);
 	unsigned long plain = area_new(SZ_64K, PROT_READ | PROT_WRITE, 0);
+	unsigned long none = area_new(SZ_64K, PROT_NONE, MAP_PEER_SHARED);
 	u64 got = 1;
 
-	check(test, !dev_read(test, ro, &got) && !got && dev_write(test, ro, 1) == -EFAULT,
-	      "a write to a read-only area is -EFAULT, a read is not");
+	check(test, !dev_read(test, ro, &got) && !got && dev_write(test, ro, 1) == -EPERM,
+	      "a write to a read-only area is -EPERM, a read is not");
+	check(test, dev_read(test, none, &got) == -EPERM, "a read of a PROT_NONE area is -EPERM");
 	check(test, dev_read(test, plain, &got) == -EFAULT, "memory that is not shared is -EFAULT");
 	vm_munmap(ro, SZ_64K);
 	vm_munmap(plain, SZ_64K);
+	vm_munmap(none, SZ_64K);
 	check(test, dev_read(test, ro, &got) == -EFAULT, "a hole is -EFAULT");
 	check(test, dev_read(test, SZ_1T << 8, &got) == -EFAULT, "beyond the reach is -EFAULT");
 }
@@ -169,6 +175,76 @@ static void check_end(struct test *test)
 	vm_munmap(va, SZ_64K);
 }
 
+/* A copy engine that broke. */
+static int broken_copy(void *dev, const struct gm_copy *runs, u32 nr, u64 *fence)
+{
+	return -EIO;
+}
+
+static bool node_goes(int nid)
+{
+	for (int i = 0; i < 500 && node_online(nid); i++)
+		msleep(10);
+	return !node_online(nid);
+}
+
+/* A device that goes with data on it: with its functions, and with what they work on. */
+static void check_lost(struct test *test, const struct gm_dev_desc *good, bool dead)
+{
+	unsigned long va = area_new(SZ_64K, PROT_READ | PROT_WRITE, MAP_PEER_SHARED);
+	struct gm_mmu *broken = kmemdup(good->mmu, sizeof(*broken), GFP_KERNEL);
+	struct gm_dev_desc desc = *good;
+	struct toy *toy = toy_new();
+	struct gm_dev *dev = NULL;
+	struct toy_client client;
+	int nid = -1;
+	u64 got;
+
+	if (!broken || !toy)
+		goto out;
+	broken->copy_from_dev = broken_copy;
+	desc.mmu = broken;
+	desc.dev_data = toy;
+	if (gm_dev_create(&desc, &dev))
+		goto out;
+	nid = gm_dev_register_physmem(dev, TOY_SIZE, GM_MEMORY_PRIVATE);
+	if (toy_open(&client, dev))
+		goto out;
+	got = 4;
+	check(test, !toy_access(&client, va, &got, sizeof(got), GM_ACCESS_WRITE) &&
+	      toy_maps_local(&client, va), "data is on a device that breaks");
+	if (dead) {
+		gm_dev_dead(dev);
+		check(test, gm_dev_hnid(dev) == -ENODEV, "a dead device has no memory");
+		check(test, gm_dev_register_physmem(dev, TOY_SIZE, GM_MEMORY_PRIVATE) == -ENODEV,
+		      "and gets none");
+		check(test, gm_dev_fault(client.ctx, va, PAGE_SIZE, GM_ACCESS_READ,
+					 GM_FAULT_DEMAND) == -ENODEV, "its faults get -ENODEV");
+		check(test, gm_dev_unregister_physmem(dev) == -ENODEV,
+		      "nothing can be taken back from it");
+		check(test, !cpu_sees(va, 4) && !cpu_sees(va, 0), "the data is lost");
+	} else {
+		check(test, gm_dev_unregister_physmem(dev) == -EIO,
+		      "data that does not come home keeps the memory");
+		check(test, gm_dev_hnid(dev) == nid, "the device works on");
+	}
+	toy_close(&client);
+	check(test, !atomic_read(&toy->nr_pmaps), "detach ends the page table of such a device");
+out:
+	gm_dev_destroy(dev);
+	/* Nobody reads these any more. */
+	if (broken)
+		memset(broken, 0, sizeof(*broken));
+	kfree(broken);
+	if (toy)
+		toy_free(toy);
+	check(test, nid >= 0 && node_online(nid), "the node of a lost page stays");
+	check(test, !cpu_sees(va, 4) && !cpu_sees(va, 0), "a lost page is not readable");
+	check(test, !cpu_store(va, 5), "nor writable");
+	vm_munmap(va, SZ_64K);
+	check(test, nid >= 0 && node_goes(nid), "the node goes after the last lost page");
+}
+
 /* Returns an error when the checks could not run to their end. */
 static int run(struct test *test, struct device *parent)
 {
@@ -190,6 +266,8 @@ static int run(struct test *test, struct device *parent)
 		check_end(test);
 	}
 	gm_dev_destroy(test->dev);
+	check_lost(test, &desc, false);
+	check_lost(test, &desc, true);
 	return err;
 }
 

@@ -99,9 +99,3 @@ void gmem_return_soon(void)
 	if (!delayed_work_pending(&return_work))
 		queue_delayed_work(system_dfl_wq, &return_work, RETURN_DELAY);
 }
-
-/* Must not be called under a lock that gmem_return_chunks() takes. */
-void gmem_return_wait(void)
-{
-	flush_delayed_work(&return_work);
-}

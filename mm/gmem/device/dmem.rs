@@ -204,9 +204,3 @@ pub(crate) fn return_soon() {
     // SAFETY: A plain call.
     unsafe { bindings::gmem_return_soon() };
 }
-
-/// Waits until no worker gives chunks back. Callable where the allocator is.
-pub(crate) fn return_wait() {
-    // SAFETY: A plain call; the caller holds no lock of a memory or of the device list.
-    unsafe { bindings::gmem_return_wait() };
-}

@@ -18,10 +18,7 @@ use crate::{
             Region, //
         },
         node::Node,
-        registry::{
-            self,
-            Parts, //
-        },
+        registry::Parts,
         reserve::{
             Pools,
             Tenant, //
@@ -110,7 +107,7 @@ impl Operations for Frames {
     }
 
     fn migrate_to_ram(&self, fault: &Fault<'_>) -> FaultResult {
-        to_host::cpu_fault(fault)
+        to_host::cpu_fault(fault, &self.parts.mmu)
     }
 }
 
@@ -147,16 +144,18 @@ pub(crate) struct Memory {
     #[pin]
     pub(crate) scratch: Mutex<Scratch>,
     region: Region,
-    #[pin]
-    pub(crate) worker: Worker,
+    /// It outlives the memory, so that the worker can say that it has let go of the memory.
+    pub(crate) worker: Arc<Worker>,
     #[pin]
     pub(crate) work: Work<Self>,
     hnid: i32,
+    /// The last field, because its pages go before the node.
+    node: Option<Node>,
 }
 
 impl Memory {
     /// Makes pages for `size` bytes of memory, a multiple of 2 MiB, on a node or, without one, on
-    /// the caller's; `hnid` is the number it goes by.
+    /// the caller's; `substitute` is the number it goes by then.
     ///
     /// # Errors
     ///
@@ -165,8 +164,8 @@ impl Memory {
         parts: Parts,
         name: &CStr,
         size: usize,
-        hnid: i32,
-        node: Option<&Node>,
+        substitute: i32,
+        node: Option<Node>,
     ) -> Result<Arc<Self>> {
         if size == 0 || size % SZ_2M != 0 {
             return Err(EINVAL);
@@ -185,12 +184,13 @@ impl Memory {
         }
         let units = Units::new(nr)?;
         let scratch = Scratch::for_chunk()?;
+        let nid = node.as_ref().map(Node::id);
         Arc::pin_init(
             try_pin_init!(Self {
                 map <- Pagemap::new(
                     c"gmem",
                     size >> PAGE_SHIFT,
-                    node.map(Node::id),
+                    nid,
                     owner(),
                     Frames { parts, chunks }
                 ),
@@ -205,9 +205,10 @@ impl Memory {
                 }, "gmem_device_memory"),
                 scratch <- new_mutex!(scratch, "gmem_evict_scratch"),
                 region,
-                worker <- Worker::new(),
+                worker: Arc::pin_init(Worker::new(), GFP_KERNEL)?,
                 work <- new_work!("gmem_evict"),
-                hnid,
+                hnid: nid.unwrap_or(substitute),
+                node,
             }),
             GFP_KERNEL,
         )
@@ -225,6 +226,11 @@ impl Memory {
     /// Returns the number of the memory's node.
     pub(crate) fn hnid(&self) -> i32 {
         self.hnid
+    }
+
+    /// Returns the node, if there was one left.
+    pub(super) fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
     }
 
     /// Returns the size in pages.
@@ -485,13 +491,4 @@ impl Memory {
     pub(crate) fn nr_chunks(&self) -> usize {
         self.chunks().len()
     }
-}
-
-/// Gives empty chunks back, of all devices.
-pub(crate) fn return_chunks() {
-    registry::for_each(|device| {
-        if let Some(memory) = device.memory() {
-            memory.return_chunks();
-        }
-    });
 }

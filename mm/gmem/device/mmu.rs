@@ -5,7 +5,10 @@
 //! The one place that reaches into a driver. A function that is optional and absent is answered
 //! here, so that no caller asks for it.
 
-use crate::sys;
+use crate::{
+    device::line::Line,
+    sys, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings::{
@@ -15,9 +18,12 @@ use kernel::{
     },
     error::to_result,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full, //
+    sync::{
+        atomic::{
+            Atomic,
+            Full, //
+        },
+        Arc, //
     }, //
 };
 
@@ -25,13 +31,14 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `ops` is valid and complete in what is not optional for as long as the value lives: the
-/// driver's module is pinned and keeps the table until `gm_dev_destroy()` returned.
-#[derive(Clone, Copy)]
+/// `ops` is valid and complete in what is not optional until `line` is cut: the driver's module is
+/// pinned and keeps the table until `gm_dev_destroy()` returned, which cuts it.
+#[derive(Clone)]
 pub(crate) struct Mmu {
     ops: NonNull<bindings::gm_mmu>,
     data: *mut c_void,
     owner: *mut bindings::module,
+    line: Arc<Line>,
 }
 
 // SAFETY: The functions may be called from any thread; `data` is only passed through.
@@ -62,12 +69,13 @@ macro_rules! data_call {
         if runs.is_empty() {
             return Ok(());
         }
+        let _call = $self.line.call()?;
         if sys::should_fail($site) {
             return Err(EIO);
         }
         let nr = u32::try_from(runs.len())?;
         let mut fence = 0;
-        // SAFETY: By the type invariants; the runs live across the call.
+        // SAFETY: By the type invariants, as the line is not cut; the runs live across the call.
         match unsafe { $self.ops.as_ref() }.$func {
             Some(f) => {
                 // SAFETY: As above.
@@ -84,11 +92,11 @@ impl Mmu {
     ///
     /// # Errors
     ///
-    /// `EINVAL` when a function that is not optional is missing, or half of a pair.
+    /// `EINVAL` when a function that is not optional is missing, or half of a pair; `ENOMEM`.
     ///
     /// # Safety
     ///
-    /// `ops` is NULL or valid for as long as the result and its copies are used.
+    /// `ops` is NULL, or valid and usable with `data` until [`Self::end`] returns.
     pub(crate) unsafe fn new(
         ops: *const bindings::gm_mmu,
         data: *mut c_void,
@@ -113,12 +121,30 @@ impl Mmu {
 
         if complete && paired {
             // INVARIANT: Checked above.
-            Ok(Self { ops, data, owner })
+            let line = Arc::pin_init(Line::new(), GFP_KERNEL)?;
+            Ok(Self {
+                ops,
+                data,
+                owner,
+                line,
+            })
         } else {
             Err(EINVAL)
         }
     }
 
+    /// Ends all calls: those that run are waited for, and there are no others, on no copy of the
+    /// value. The caller is in none.
+    pub(crate) fn end(&self) {
+        self.line.cut();
+    }
+
+    /// Returns whether the calls were ended: the device is dead.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.line.is_cut()
+    }
+
+    /// Waits for a fence, inside a call.
     fn fence_wait(&self, fence: u64) -> Result {
         if fence == 0 {
             return Ok(());
@@ -148,7 +174,10 @@ impl Mmu {
 
     /// Returns whether the driver can copy from the memory of `src`.
     pub(crate) fn copies_from(&self, src: &Mmu) -> bool {
-        // SAFETY: By the type invariants.
+        let Ok(_call) = self.line.call() else {
+            return false;
+        };
+        // SAFETY: By the type invariants, as the line is not cut.
         self.ops == src.ops && unsafe { self.ops.as_ref() }.copy_peer.is_some()
     }
 
@@ -161,6 +190,7 @@ impl Mmu {
         if self.ops != src.ops {
             return Err(sys::eopnotsupp());
         }
+        let _source = src.line.call()?;
         data_call!(self, copy_peer, sys::Site::CopyPeer, runs, src.data)
     }
 
@@ -171,7 +201,8 @@ impl Mmu {
     /// `file_data` is what the driver's `pmap_create()` expects.
     pub(crate) unsafe fn pmap_create(&self, file_data: *mut c_void) -> Result<Pmap> {
         let mut handle = core::ptr::null_mut();
-        // SAFETY: By the type invariants.
+        let _call = self.line.call()?;
+        // SAFETY: By the type invariants, as the line is not cut.
         let create = unsafe { self.ops.as_ref() }.pmap_create.ok_or(EINVAL)?;
         // SAFETY: The driver calls us, so its module is there. A page table keeps it.
         if !unsafe { bindings::try_module_get(self.owner) } {
@@ -185,7 +216,7 @@ impl Mmu {
         }
         // INVARIANT: Just made.
         Ok(Pmap {
-            mmu: *self,
+            mmu: self.clone(),
             handle,
             live: Atomic::new(true),
         })
@@ -193,6 +224,8 @@ impl Mmu {
 }
 
 impl Pmap {
+    /// The functions, for the time of a call, and for [`Self::destroy`], which is part of one of
+    /// the driver's own.
     fn ops(&self) -> &bindings::gm_mmu {
         // SAFETY: By the type invariants of `Mmu`.
         unsafe { self.mmu.ops.as_ref() }
@@ -200,6 +233,7 @@ impl Pmap {
 
     /// Builds the page-table pages for a range, in bytes.
     pub(crate) fn prepare(&self, va: usize, len: usize) -> Result {
+        let _call = self.mmu.line.call()?;
         match self.ops().pmap_prepare {
             // SAFETY: By the type invariants.
             Some(f) => to_result(unsafe { f(self.handle, va as u64, len as u64) }),
@@ -209,6 +243,7 @@ impl Pmap {
 
     /// Installs runs of pages.
     pub(crate) fn enter(&self, maps: &[gm_map]) -> Result {
+        let _call = self.mmu.line.call()?;
         let enter = self.ops().pmap_enter.ok_or(EINVAL)?;
         let nr = u32::try_from(maps.len())?;
 
@@ -217,7 +252,12 @@ impl Pmap {
     }
 
     /// Removes the entries of a range, in bytes.
+    ///
+    /// A dead device uses none of them.
     pub(crate) fn release(&self, va: usize, len: usize) {
+        let Ok(_call) = self.mmu.line.call() else {
+            return;
+        };
         if let Some(f) = self.ops().pmap_release {
             // SAFETY: By the type invariants.
             unsafe { f(self.handle, va as u64, len as u64) };
@@ -228,6 +268,9 @@ impl Pmap {
     ///
     /// A device without such bits is taken not to use what it maps.
     pub(crate) fn age(&self, va: usize, len: usize) -> bool {
+        let Ok(_call) = self.mmu.line.call() else {
+            return false;
+        };
         match self.ops().pmap_age {
             // SAFETY: By the type invariants.
             Some(f) => unsafe { f(self.handle, va as u64, len as u64) > 0 },
@@ -238,8 +281,9 @@ impl Pmap {
     /// Starts dropping cached translations of a range; [`Self::flush_wait`] finishes.
     ///
     /// Returns the cookie, or [`None`] when the device only has a flush that waits, which is then
-    /// done.
+    /// done, or is dead.
     pub(crate) fn flush_start(&self, va: usize, len: usize) -> Option<u64> {
+        let _call = self.mmu.line.call().ok()?;
         let range = bindings::gm_range {
             va: va as u64,
             len: len as u64,
@@ -263,6 +307,9 @@ impl Pmap {
 
     /// Waits until a flush is done.
     pub(crate) fn flush_wait(&self, seq: u64) {
+        let Ok(_call) = self.mmu.line.call() else {
+            return;
+        };
         if let Some(f) = self.ops().tlb_invl_wait {
             // SAFETY: By the type invariants.
             unsafe { f(self.handle, seq) };
@@ -271,7 +318,8 @@ impl Pmap {
 
     /// Gives the page table back to the driver; nothing may be called on it afterwards.
     ///
-    /// The owner calls this when no fault runs any more and no notifier can find the page table.
+    /// The owner calls this when no fault runs any more and no notifier can find the page table,
+    /// and for the driver, so that its module is there, also when the device is dead.
     pub(crate) fn destroy(&self) {
         if !self.live.xchg(false, Full) {
             return;

@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices: what a driver registered, and the list of all of them.
+//! Devices: what a driver registered, who is inside, and the list of all of them.
 
 use crate::{
-    advice::pin,
     device::{
         debugfs::{
             self,
             DeviceDir, //
         },
-        dmem,
         memory::Memory,
         mmu::Mmu,
         node::{
             self,
-            Node,
             Speed, //
         },
         stats::Stats, //
     },
-    range::PageRange,
-    reclaim::evict,
-    replica::replicas, //
+    range::PageRange, //
 };
 use kernel::{
     bindings,
@@ -64,6 +59,35 @@ pub(crate) struct Description {
 struct Gate {
     open: bool,
     inside: usize,
+    /// It does not open again.
+    dead: bool,
+}
+
+/// Who can still use a device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Its driver.
+    Driver,
+    /// Processes, whose pages are lost there.
+    Nobody,
+    /// It is off the list.
+    Unlisted,
+}
+
+/// The memory of a device.
+#[derive(Default)]
+pub(super) struct Held {
+    /// What is registered.
+    pub(super) live: Option<Arc<Memory>>,
+    /// That of a dead device: processes still have pages there.
+    pub(super) lost: Option<Arc<Memory>>,
+}
+
+impl Held {
+    /// Returns the memory, in whichever state.
+    fn any(&self) -> Option<&Arc<Memory>> {
+        self.live.as_ref().or(self.lost.as_ref())
+    }
 }
 
 /// One device.
@@ -73,13 +97,15 @@ pub(crate) struct Device {
     pub(crate) name: CString,
     pub(crate) caps: u64,
     pub(crate) reach: PageRange,
-    parent: Option<ARef<device::Device>>,
-    speed: Speed,
-    /// The node of the memory; locked while memory comes or goes.
+    /// Until the device is dead.
     #[pin]
-    node: Mutex<Option<Node>>,
+    pub(super) parent: Mutex<Option<ARef<device::Device>>>,
+    pub(super) speed: Speed,
+    /// Held while memory comes or goes; taken with the gate closed, or by who is inside.
     #[pin]
-    memory: Mutex<Option<Arc<Memory>>>,
+    pub(super) owner: Mutex<Owner>,
+    #[pin]
+    pub(super) memory: Mutex<Held>,
     #[pin]
     gate: Mutex<Gate>,
     #[pin]
@@ -91,8 +117,18 @@ pub(crate) struct Device {
 }
 
 /// Proof that the device takes part: it cannot be destroyed, nor its memory leave, until the value
-/// is dropped.
-pub(crate) struct Entered<'a>(&'a Device);
+/// is dropped. Nothing else keeps the memory but a page of it.
+pub(crate) struct Entered<'a> {
+    device: &'a Device,
+    memory: Option<Arc<Memory>>,
+}
+
+impl Entered<'_> {
+    /// Returns the memory, if any is registered.
+    pub(crate) fn memory(&self) -> Option<&Arc<Memory>> {
+        self.memory.as_ref()
+    }
+}
 
 kernel::sync::global_lock! {
     // SAFETY: Initialized by `init()` before any other function of GMEM runs.
@@ -127,11 +163,11 @@ impl Device {
                 name: desc.name,
                 caps: desc.caps,
                 reach: desc.reach,
-                parent: desc.parent,
+                parent <- new_mutex!(desc.parent, "gmem_parent"),
                 speed: desc.speed,
-                node <- new_mutex!(None, "gmem_node"),
-                memory <- new_mutex!(None, "gmem_device"),
-                gate <- new_mutex!(Gate { open: true, inside: 0 }, "gmem_gate"),
+                owner <- new_mutex!(Owner::Driver, "gmem_owner"),
+                memory <- new_mutex!(Held::default(), "gmem_device"),
+                gate <- new_mutex!(Gate { open: true, inside: 0, dead: false }, "gmem_gate"),
                 idle <- new_condvar!("gmem_idle"),
                 contexts <- new_mutex!(0, "gmem_contexts"),
                 debug_dir <- new_mutex!(None, "gmem_debug_dir"),
@@ -147,7 +183,7 @@ impl Device {
     }
 
     /// Takes the device off the list; its memory has left before.
-    pub(crate) fn unlist(&self) {
+    pub(super) fn unlist(&self) {
         // Waits for readers, so not under a lock that they take.
         let dir = self.debug_dir.lock().take();
         drop(dir);
@@ -169,92 +205,59 @@ impl Device {
             return Err(ENODEV);
         }
         gate.inside += 1;
-        Ok(Entered(self))
+        Ok(Entered {
+            device: self,
+            memory: self.memory.lock().live.clone(),
+        })
     }
 
-    /// Returns the memory, if any is registered.
-    pub(crate) fn memory(&self) -> Option<Arc<Memory>> {
-        self.memory.lock().clone()
+    /// Waits for the work under way, after no other can begin.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when another caller has closed the device already.
+    pub(super) fn close(&self) -> Result {
+        let mut gate = self.gate.lock();
+        if !gate.open {
+            return Err(ENODEV);
+        }
+        gate.open = false;
+        while gate.inside > 0 {
+            self.idle.wait(&mut gate);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::close`], for ever, whoever closed it before. The caller does not hold `owner`.
+    pub(super) fn close_for_ever(&self) {
+        let mut gate = self.gate.lock();
+        gate.open = false;
+        gate.dead = true;
+        while gate.inside > 0 {
+            self.idle.wait(&mut gate);
+        }
+    }
+
+    /// Lets work begin again, unless the device is dead.
+    pub(super) fn reopen(&self) {
+        let mut gate = self.gate.lock();
+        gate.open = !gate.dead;
+    }
+
+    /// Calls `f` with the memory, if any is registered, which stays meanwhile.
+    pub(crate) fn with_memory<R>(&self, f: impl FnOnce(&Memory) -> R) -> Option<R> {
+        self.memory.lock().live.as_deref().map(f)
     }
 
     /// Returns whether the memory is the node `hnid`.
     fn is_at(&self, hnid: i32) -> bool {
-        let memory = self.memory.lock();
-        memory.as_ref().is_some_and(|memory| memory.hnid() == hnid)
-    }
-
-    /// Adds memory of `size` bytes.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` when there is some already; as [`Memory::new`].
-    pub(crate) fn register_memory(&self, size: usize) -> Result {
-        let _inside = self.enter()?;
-        let mut node = self.node.lock();
-        if self.memory().is_some() {
-            return Err(EBUSY);
-        }
-        let new = Node::new()?;
-        let hnid = match &new {
-            Some(node) => node.id(),
-            None => node::substitute(self.parts.id),
-        };
-        let memory = Memory::new(self.parts.clone(), &self.name, size, hnid, new.as_ref())?;
-        *self.memory.lock() = Some(memory);
-        if let Some(new) = &new {
-            new.publish(self.parent.as_deref(), self.speed);
-        }
-        *node = new;
-        Ok(())
-    }
-
-    /// Takes the memory away after everything in it went home.
-    ///
-    /// New work is refused from the start; when this fails the device works again.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` when pages would not leave, `ENOMEM` when the host has no room, `ENODEV` when there
-    /// is no memory.
-    pub(crate) fn unregister_memory(&self) -> Result {
-        {
-            let mut gate = self.gate.lock();
-            if !gate.open {
-                return Err(ENODEV);
-            }
-            gate.open = false;
-            while gate.inside > 0 {
-                self.idle.wait(&mut gate);
-            }
-        }
-        pin::device_gone(self.parts.id);
-        let result = match self.memory() {
-            Some(memory) => {
-                replicas::drop_memory(&memory);
-                evict::everything(&memory)
-            }
-            None => Err(ENODEV),
-        };
-        if result.is_ok() {
-            let mut node = self.node.lock();
-            if let Some(node) = &*node {
-                node.retract();
-            }
-            let memory = self.memory.lock().take();
-            // The worker does not find the memory any more, and is not to be the one that drops it.
-            dmem::return_wait();
-            // The last user of the pages is gone, so this does not wait.
-            drop(memory);
-            *node = None;
-        }
-        self.gate.lock().open = true;
-        result
+        self.with_memory(|memory| memory.hnid() == hnid) == Some(true)
     }
 
     /// Returns how many bytes of the memory are pinned.
     pub(crate) fn pinned(&self) -> usize {
-        self.memory()
-            .map_or(0, |memory| memory.reserved(None) << PAGE_SHIFT)
+        self.with_memory(|memory| memory.reserved(None) << PAGE_SHIFT)
+            .unwrap_or(0)
     }
 
     /// Counts an attached context.
@@ -269,10 +272,9 @@ impl Device {
 
     /// Returns the counters.
     pub(crate) fn stats(&self) -> bindings::gm_dev_stats {
-        let (total, used) = match self.memory() {
-            Some(memory) => (memory.pages(), memory.used()),
-            None => (0, 0),
-        };
+        let (total, used) = self
+            .with_memory(|memory| (memory.pages(), memory.used()))
+            .unwrap_or((0, 0));
         bindings::gm_dev_stats {
             mem_total: (total as u64) << PAGE_SHIFT,
             mem_free: (total.saturating_sub(used) as u64) << PAGE_SHIFT,
@@ -284,23 +286,27 @@ impl Device {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        let mut gate = self.0.gate.lock();
+        // Who waits for us takes the memory away.
+        drop(self.memory.take());
+        let mut gate = self.device.gate.lock();
         gate.inside -= 1;
         if gate.inside == 0 {
-            self.0.idle.notify_all();
+            self.device.idle.notify_all();
         }
     }
 }
 
 /// Returns the memory that the page frame `pfn` belongs to, and which page of it that is.
 ///
-/// The caller holds a reference to the page, which keeps the memory.
+/// The caller holds a reference to the page, which keeps the memory, for longer than what is
+/// returned.
 pub(crate) fn memory_of(pfn: usize) -> Option<(Arc<Memory>, usize)> {
     let devices = DEVICES.lock();
     devices.iter().flatten().find_map(|device| {
-        let memory = device.memory()?;
+        let held = device.memory.lock();
+        let memory = held.any()?;
         let page = memory.map.page(pfn)?;
-        Some((memory, page))
+        Some((memory.clone(), page))
     })
 }
 
@@ -324,10 +330,9 @@ pub(crate) fn by_id(id: u32) -> Option<Arc<Device>> {
 pub(crate) fn hnid_of(id: u32) -> i32 {
     let devices = DEVICES.lock();
     let device = devices.get((id as usize).wrapping_sub(1));
-    let hnid = device.and_then(Option::as_ref).and_then(|device| {
-        let memory = device.memory.lock();
-        memory.as_ref().map(|memory| memory.hnid())
-    });
+    let hnid = device
+        .and_then(Option::as_ref)
+        .and_then(|device| device.with_memory(Memory::hnid));
     hnid.unwrap_or_else(|| node::substitute(id))
 }
 
@@ -342,11 +347,9 @@ pub(crate) fn by_hnid(hnid: i32) -> Option<Arc<Device>> {
 pub(crate) fn counters(hnid: i32) -> Option<Arc<Stats>> {
     // As below: the counters may outlive the memory.
     let devices = DEVICES.lock();
-    devices.iter().flatten().find_map(|device| {
-        let memory = device.memory.lock();
-        memory.as_ref().filter(|memory| memory.hnid() == hnid)?;
-        Some(device.parts.stats.clone())
-    })
+    let mut devices = devices.iter().flatten();
+    let device = devices.find(|device| device.is_at(hnid))?;
+    Some(device.parts.stats.clone())
 }
 
 /// Returns how many pages the node `hnid` has and how many of them are free.
@@ -355,8 +358,8 @@ pub(crate) fn usage(hnid: i32) -> Option<(usize, usize)> {
     // of its memory.
     let devices = DEVICES.lock();
     devices.iter().flatten().find_map(|device| {
-        let memory = device.memory.lock();
-        let memory = memory.as_ref().filter(|memory| memory.hnid() == hnid)?;
+        let held = device.memory.lock();
+        let memory = held.any().filter(|memory| memory.hnid() == hnid)?;
         Some((memory.pages(), memory.pages().saturating_sub(memory.used())))
     })
 }

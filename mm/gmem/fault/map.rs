@@ -94,8 +94,10 @@ impl Part<'_> {
             Err(e) if e == EFAULT && self.request.purpose == Purpose::Prefetch => {
                 return Ok(Try::Remote(piece.end()));
             }
-            Err(e) if e == EPERM => return Err(EFAULT),
             Err(e) => return Err(e),
+        }
+        if !self.sort(watch, seq, pfns) {
+            return Ok(Try::Collision);
         }
         let ahead = self.request.purpose == Purpose::Ahead;
         // What lies on another device may have got there since it was asked for; it can still come
@@ -132,45 +134,6 @@ impl Part<'_> {
         } else {
             Try::Done(piece.end())
         })
-    }
-
-    /// Brings wanted pages home that this device cannot use where they are: on another device,
-    /// unless they `may_come` from there, or shared by COW while it wants to write. Returns whether
-    /// there were any.
-    fn bring_near(
-        &self,
-        wanted: core::ops::Range<usize>,
-        start: usize,
-        watch: &Watch,
-        mmap: &MmapGuard<'_>,
-        pfns: &[PagePfn],
-        may_come: bool,
-    ) -> Result<bool> {
-        let write = self.request.write;
-        let mut found = false;
-
-        for (i, pfn) in pfns.iter().enumerate() {
-            if !wanted.contains(&i) || !pfn.is_device_private() {
-                continue;
-            }
-            let local = pfn
-                .pfn()
-                .zip(self.memory)
-                .is_some_and(|(pfn, memory)| memory.map.page(pfn).is_some());
-            if (local || may_come) && (pfn.is_writable() || !write) {
-                continue;
-            }
-            found = true;
-            let mut one = [self.want()];
-            let seq = watch.read_begin();
-            match hmm::read(mmap, watch, seq, start + (i << PAGE_SHIFT), &mut one, None) {
-                Ok(()) => {}
-                Err(e) if e == EBUSY => return Ok(true),
-                Err(e) if e == EPERM => return Err(EFAULT),
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(found)
     }
 
     /// Enters what was read at `seq`, unless it is stale.

@@ -34,9 +34,11 @@ use kernel::{
         device::{
             hmm,
             mmap::MmapGuard,
-            vma as vma_info, //
-        },
-        virt::VmaRef, //
+            vma::{
+                self as vma_info,
+                MmapVma, //
+            }, //
+        }, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -48,7 +50,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) memory: &'a Arc<Memory>,
     /// Whose reserved memory the pages belong into, if they are pinned.
     pub(crate) pool: Option<Tenant>,
-    pub(crate) vma: &'a VmaRef,
+    pub(crate) vma: &'a MmapVma,
     pub(crate) watch: &'a Watch,
     pub(crate) mmap: &'a MmapGuard<'a>,
     /// What the device asks for.

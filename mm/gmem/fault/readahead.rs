@@ -64,11 +64,14 @@ pub(crate) struct Walks {
 /// Returns how many pages may come ahead at a time: where others have to leave for them, a small
 /// part of the memory.
 fn most(context: &Context) -> u64 {
-    match context.device.memory() {
-        Some(memory) if memory.worker.is_scarce() => (memory.pages() / SCARCE_PART) as u64,
-        Some(_) => MAX_WINDOW,
-        None => 0,
-    }
+    let most = context.device.with_memory(|memory| {
+        if memory.worker.is_scarce() {
+            (memory.pages() / SCARCE_PART) as u64
+        } else {
+            MAX_WINDOW
+        }
+    });
+    most.unwrap_or(0)
 }
 
 impl_has_work! {

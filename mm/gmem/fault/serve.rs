@@ -116,14 +116,15 @@ pub(crate) struct Served {
 ///
 /// # Errors
 ///
-/// - `EFAULT`: no mapping, one that is not shared with devices, or no permission,
+/// - `EFAULT`: no mapping, one that is not shared with devices, or a page that cannot be had,
+/// - `EPERM`: no permission,
 /// - `EBUSY`: (prefetch) a page could only be mapped remotely,
 /// - `ENOSPC`: (prefetch) the device has no room,
 /// - `ENOMEM`, `EIO` (a copy failed), `EINTR` (fatal signal), `ESRCH` (the process is gone),
 ///   `ENODEV` (the device or the context is going away), `EAGAIN` (too many collisions).
 pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
     let device = &context.device;
-    let _entered = device.enter()?;
+    let entered = device.enter()?;
     let mut faulting = context.enter()?;
     if !device.reach.covers(request.range) {
         return Err(EFAULT);
@@ -131,14 +132,13 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
     let mm = context.space.mm()?.mmget_not_zero().ok_or(ESRCH)?;
     // The last reference may be ours; tearing an mm down here would wait for ourselves.
     let mm = MmWithUser::into_mmput_async(mm);
-    let memory = device.memory();
     let payer = Payer::of(&mm)?;
     let mut result = Ok(());
     faulting.batch()?.may_drain = true;
     let part = Part {
         context,
         mm: &mm,
-        memory: memory.as_ref(),
+        memory: entered.memory(),
         payer: &payer,
         advice: Advice::find(&mm),
         request,
@@ -279,13 +279,8 @@ impl Part<'_> {
             Purpose::Prefetch => ENOMEM,
             _ => EFAULT,
         };
-        let vma = vma_info::first_in(
-            self.mm,
-            mmap,
-            rest.start_byte() as usize,
-            rest.end_byte() as usize,
-        )
-        .ok_or(hole)?;
+        let vma = vma_info::first_in(mmap, rest.start_byte() as usize, rest.end_byte() as usize)
+            .ok_or(hole)?;
         // Who advises something else meanwhile takes it, too, and sees what came of this.
         let _block = space.lock_block(rest);
         let (advised, attributes) = self.attributes(rest.first());
@@ -377,10 +372,12 @@ impl Part<'_> {
         } else {
             bindings::VM_READ
         };
-        if shared && flags & wants == wants {
-            Ok(())
-        } else {
+        if !shared {
             Err(EFAULT)
+        } else if flags & wants != wants {
+            Err(EPERM)
+        } else {
+            Ok(())
         }
     }
 

@@ -62,7 +62,7 @@ fn take(
 ) -> Result<Outcome> {
     let (start, end) = (block.start_byte() as usize, block.end_byte() as usize);
     let mmap = mm.mmap_read_lock();
-    let vma = vma_info::first_in(mm, &mmap, start, end).ok_or(ENOMEM)?;
+    let vma = vma_info::first_in(&mmap, start, end).ok_or(ENOMEM)?;
     let part = block
         .intersect(to_host::pages_of(vma))
         .filter(|_| vma_info::is_anonymous(vma))

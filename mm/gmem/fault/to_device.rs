@@ -32,17 +32,17 @@ use crate::{
     sys, //
 };
 use kernel::{
-    mm::{
-        device::{
-            migrate::{
-                Migration,
-                Select,
-                Source, //
-            },
-            vma as vma_info,
-            PMD_PAGES, //
+    mm::device::{
+        migrate::{
+            Migration,
+            Select,
+            Source, //
         },
-        virt::VmaRef, //
+        vma::{
+            self as vma_info,
+            MmapVma, //
+        },
+        PMD_PAGES, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -58,7 +58,7 @@ pub(crate) struct Job<'a> {
     pub(crate) payer: &'a Payer,
     /// For whose pinned pages the range is, if it is pinned.
     pub(crate) pool: Option<Tenant>,
-    pub(crate) vma: &'a VmaRef,
+    pub(crate) vma: &'a MmapVma,
     /// Inside the VMA and inside one block.
     pub(crate) range: PageRange,
     /// Leave pages alone that the CPU may not write: the caller wants to write, and would only
@@ -217,8 +217,7 @@ fn place(job: &Job<'_>, m: &mut Migration<'_>, dst: &mut Destination) -> bool {
     if m.is_huge(0) && wanted(job, m, 0) {
         let huge_ok = m.source(0) != Source::Hole || vma_info::thp_allowed(job.vma);
         let folio = dst.whole().filter(|_| huge_ok).and_then(Run::huge_folio);
-        if let Some(folio) = folio {
-            m.set_dst(0, folio);
+        if folio.is_some_and(|folio| m.set_dst(0, folio)) {
             return true;
         }
     }
@@ -232,7 +231,8 @@ fn place(job: &Job<'_>, m: &mut Migration<'_>, dst: &mut Destination) -> bool {
             .run(piece.index)
             .and_then(|(run, offset)| run.folio(offset));
         if let Some(folio) = folio {
-            m.set_dst(piece.index, folio);
+            // Without a destination it stays where it is.
+            let _ = m.set_dst(piece.index, folio);
         }
     });
     false
@@ -253,7 +253,7 @@ fn wanted(job: &Job<'_>, m: &Migration<'_>, index: usize) -> bool {
 
 /// Fills the destinations; a page whose copy fails loses its destination.
 fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> Result {
-    let mmu = job.memory.parts().mmu;
+    let mmu = &job.memory.parts().mmu;
     let mut result = Ok(());
     let memory = &job.memory.map;
 
@@ -300,19 +300,24 @@ fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> R
         let Some(to) = m.dst_pfn(piece.index).and_then(|pfn| memory.page(pfn)) else {
             return;
         };
+        let mut lost = false;
         let done = memory_of(&mut last, pfn)
             .ok_or(EIO)
             .and_then(|(src, page)| {
+                lost = src.parts().mmu.has_ended();
                 let run = sys::CopyRun {
                     dev_addr: (to as u64) << PAGE_SHIFT,
                     other: (page as u64) << PAGE_SHIFT,
                     len: piece.len(),
                 };
-                copy_peer(&mmu, &src.parts().mmu, &run)
+                copy_peer(mmu, &src.parts().mmu, &run)
             });
         if done.is_err() {
-            result = Err(EIO);
             drop(m.take_dst(piece.index));
+            // What is lost cannot come; who reads the page table for it learns that.
+            if !lost {
+                result = Err(EIO);
+            }
         }
     });
     result

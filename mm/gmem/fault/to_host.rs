@@ -8,6 +8,7 @@ use crate::{
             owner,
             Memory, //
         },
+        mmu::Mmu,
         registry, //
     },
     fault::{
@@ -43,6 +44,7 @@ use kernel::{
                 Fault,
                 FaultResult, //
             },
+            vma::MmapVma,
             PMD_ORDER,
             PMD_PAGES, //
         },
@@ -178,8 +180,10 @@ impl<'a> Convoy<'a> {
             return;
         };
         let to = (folio.pfn() as u64) << PAGE_SHIFT;
+        if !m.set_dst(piece.index, folio) {
+            return;
+        }
         group.indexes.end = piece.index + piece.pages;
-        m.set_dst(piece.index, folio);
         self.runs.push((page as u64) << PAGE_SHIFT, to, piece.len());
     }
 
@@ -242,8 +246,8 @@ impl<'a> Convoy<'a> {
     }
 }
 
-/// Brings a page home that the CPU touched, and what surrounds it.
-pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
+/// Brings a page home that the CPU touched, and what surrounds it. `mmu` is its device.
+pub(crate) fn cpu_fault(fault: &Fault<'_>, mmu: &Mmu) -> FaultResult {
     sys::count(sys::Event::CpuFault, 1);
     let turn = Turn::begin(pingpong::HOST);
     let vma = fault.vma();
@@ -262,10 +266,17 @@ pub(crate) fn cpu_fault(fault: &Fault<'_>) -> FaultResult {
         return FaultResult::NoMemory;
     };
     for _ in 0..COPY_ATTEMPTS {
+        if mmu.has_ended() {
+            // The bytes are lost. Zeroes instead of them would be a lie.
+            return FaultResult::Poisoned;
+        }
         match cpu_fault_once(fault, range, page, &turn, &mut scratch) {
             Some(result) => return result,
             None => continue,
         }
+    }
+    if mmu.has_ended() {
+        return FaultResult::Poisoned;
     }
     // As swap does when its disk will not answer. The page stays on the device.
     FaultResult::Bus
@@ -359,7 +370,7 @@ pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
 ///
 /// `EFAULT` when a device would not give its bytes, `ENOMEM`, `EBUSY` when pages would not leave.
 pub(crate) fn prefetch(
-    vma: &VmaRef,
+    vma: &MmapVma,
     range: PageRange,
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Result {

@@ -66,6 +66,9 @@ const MAX_LOSSES: u32 = 3;
 /// How often [`everything`] goes over the memory before it gives up, 1 ms apart.
 const MAX_PASSES: usize = 10_000;
 
+/// How often in a row the device may give nothing at all and say so before it is believed.
+const MAX_REFUSALS: usize = 100;
+
 /// Takes `nr` pages of device memory for what is at `spot`, for which `payer` pays, waiting for the
 /// worker or evicting when there is no room; or when a limit is in the way, evicting what counts
 /// against it. Says in `waiting` if it had to.
@@ -271,15 +274,17 @@ fn move_out(
 /// # Errors
 ///
 /// `EBUSY` when pages would not leave within ten seconds, `ENOMEM` when the host has no room,
-/// `EIO` when the device would not give the bytes.
+/// `EIO` when the device would not give the bytes, which it is asked for a hundred times at least.
 pub(crate) fn everything(memory: &Memory) -> Result {
     let mut last = EBUSY;
+    let mut refusals = 0;
 
     memory.worker.close();
     for _ in 0..MAX_PASSES {
         if memory.used() == 0 {
             return Ok(());
         }
+        let mut refused = true;
         for index in 0..memory.nr_chunks() {
             let page = index * PMD_PAGES;
             if memory.chunk_used(page) == 0 {
@@ -290,6 +295,11 @@ pub(crate) fn everything(memory: &Memory) -> Result {
                 Err(e) if e == EAGAIN => last = EBUSY,
                 Err(e) => last = e,
             }
+            refused &= last == EIO;
+        }
+        refusals = if refused { refusals + 1 } else { 0 };
+        if refusals > MAX_REFUSALS {
+            break;
         }
         if memory.used() != 0 {
             fsleep(Delta::from_millis(1));

@@ -109,10 +109,11 @@ fn unit(
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Result<usize> {
     let space = Space::find_key(spot.space).ok_or(ENODEV)?;
-    let (device, to) = find(memory, &space, nr).ok_or(ENODEV)?;
+    let device = find(memory, &space, nr).ok_or(ENODEV)?;
     // It does not go away meanwhile.
-    let _entered = device.enter()?;
-    if !is_welcome(&space, spot, &to) {
+    let entered = device.enter()?;
+    let to = entered.memory().ok_or(ENODEV)?;
+    if !is_welcome(&space, spot, to) {
         return Err(ENODEV);
     }
     let payer = Payer::of(space.mm()?)?;
@@ -134,8 +135,9 @@ fn unit(
         };
         if let Some(page) = to.map.page(folio.pfn()) {
             let (page, from) = (page as u64, from as u64);
-            runs.push(page << PAGE_SHIFT, from << PAGE_SHIFT, piece.len());
-            m.set_dst(piece.index, folio);
+            if m.set_dst(piece.index, folio) {
+                runs.push(page << PAGE_SHIFT, from << PAGE_SHIFT, piece.len());
+            }
         }
     });
     let source = &memory.parts().mmu;
@@ -146,22 +148,23 @@ fn unit(
     let counts = Counts::of(&mut m, false);
     m.commit();
     let addr = (spot.page as usize) << PAGE_SHIFT;
-    Ok(counts.report(&to, addr, &m).moved)
+    Ok(counts.report(to, addr, &m).moved)
 }
 
 /// Finds another device of the process that has room.
-fn find(memory: &Memory, space: &Space, nr: usize) -> Option<(Arc<Device>, Arc<Memory>)> {
+fn find(memory: &Memory, space: &Space, nr: usize) -> Option<Arc<Device>> {
     let from = memory.parts();
     let others = space.lock_map().devices();
 
-    others.into_iter().flatten().find_map(|device| {
-        let to = device.memory()?;
+    let has_room = |to: &Memory| {
         let parts = to.parts();
         let near = parts.id != from.id && parts.mmu.copies_from(&from.mmu);
         let room = nr.max(to.pages() / ROOM_PART);
 
-        (near && !to.worker.is_scarce() && to.free(true) >= room).then_some((device, to))
-    })
+        near && !to.worker.is_scarce() && to.free(true) >= room
+    };
+    let mut others = others.into_iter().flatten();
+    others.find(|device| device.with_memory(has_room) == Some(true))
 }
 
 /// Returns whether a fault of the other device would bring there what is at `spot`.
@@ -186,5 +189,5 @@ fn is_welcome(space: &Space, spot: Spot, to: &Memory) -> bool {
     };
     let (start, end) = (page.start_byte() as usize, page.end_byte() as usize);
 
-    vma_info::first_in(&mm, &mmap, start, end).is_some_and(|vma| policy_allows(vma, page, to))
+    vma_info::first_in(&mmap, start, end).is_some_and(|vma| policy_allows(vma, page, to))
 }

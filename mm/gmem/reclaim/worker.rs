@@ -126,7 +126,11 @@ impl WorkItem for Memory {
     type Pointer = Arc<Memory>;
 
     fn run(memory: Arc<Memory>) {
-        memory.worker.work(&memory);
+        let worker = memory.worker.clone();
+        worker.work(&memory);
+        // Who takes the memory away waits for the worker, and is to be the last who has it.
+        drop(memory);
+        worker.ended();
     }
 }
 
@@ -237,6 +241,9 @@ impl Worker {
             self.make_room(memory, || Mark::pages(memory));
             break;
         }
+    }
+
+    fn ended(&self) {
         let mut state = self.state.lock();
         state.active = false;
         self.news.notify_all();

@@ -85,7 +85,7 @@ pub(crate) fn check_mapped(mm: &Mm, range: PageRange) -> Result {
     let mmap = mm.mmap_read_lock();
     let (start, end) = (range.start_byte() as usize, range.end_byte() as usize);
 
-    let first = vma_info::first_in(&mm, &mmap, start, end);
+    let first = vma_info::first_in(&mmap, start, end);
     first.map(|_| ()).ok_or(EFAULT)
 }
 

@@ -44,7 +44,8 @@ pub struct Options<'a> {
     pub latency: u32,
 }
 
-/// A device known to GMEM. Dropping it makes GMEM forget the device.
+/// A device known to GMEM. Dropping it makes GMEM forget the device: what is on it goes home, or
+/// is lost if it cannot.
 ///
 /// # Invariants
 ///
@@ -125,10 +126,21 @@ impl<M: Mmu> Device<M> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` when some page could not leave; the memory stays registered.
+    /// `EBUSY` when some page could not leave, `EIO` when the device did not give its bytes, `ENOMEM`:
+    /// the memory stays registered. `ENODEV` when there is none, or the device is dead.
     pub fn unregister_physmem(&self) -> Result {
         // SAFETY: By the type invariant.
         to_result(unsafe { bindings::gm_dev_unregister_physmem(self.as_raw()) })
+    }
+
+    /// Says that the device will not work any more; the data on it is lost.
+    ///
+    /// When this returns no function of [`Mmu`] is called any more but
+    /// [`pmap_destroy`](Mmu::pmap_destroy), when a context is dropped. What needs the device gets
+    /// `ENODEV`, and a process that touches a lost page `SIGBUS`. See `gm_dev_dead()`.
+    pub fn dead(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::gm_dev_dead(self.as_raw()) };
     }
 
     /// The heterogeneous node of the device's memory, [`None`] without memory.
@@ -150,7 +162,8 @@ impl<M: Mmu> Device<M> {
 impl<M: Mmu> Drop for Device<M> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; nobody uses the device afterwards, because contexts hold
-        // references to `Self`.
+        // references to `Self`. No function is called afterwards either, whatever is still on the
+        // device, so that `data` may go.
         unsafe { bindings::gm_dev_destroy(self.as_raw()) };
     }
 }

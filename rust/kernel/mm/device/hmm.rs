@@ -23,7 +23,9 @@ use crate::{
 const VALID: usize = bindings::hmm_pfn_flags_HMM_PFN_VALID;
 const WRITE: usize = bindings::hmm_pfn_flags_HMM_PFN_WRITE;
 const ERROR: usize = bindings::hmm_pfn_flags_HMM_PFN_ERROR;
-const PFN_MASK: usize = (1 << bindings::hmm_pfn_flags_HMM_PFN_ORDER_SHIFT) - 1;
+/// Ours: the highest bit of the frame's number, which no frame has.
+const PRIVATE: usize = 1 << (bindings::hmm_pfn_flags_HMM_PFN_ORDER_SHIFT - 1);
+const PFN_MASK: usize = PRIVATE - 1;
 
 /// One page: on input what is wanted, on output what is there.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -53,15 +55,27 @@ impl PagePfn {
         self.is_valid().then_some(self.0 & PFN_MASK)
     }
 
-    /// Returns whether the frame is in device-private memory.
-    ///
-    /// To be called before the sequence of the read was found to be stale or under the lock that
-    /// keeps it from becoming so.
+    /// Returns whether the frame was found to be in device-private memory.
     pub fn is_device_private(self) -> bool {
-        let Some(pfn) = self.pfn() else { return false };
-        // SAFETY: HMM returned the frame as a page with a `struct page`, which is never freed
-        // while the page is mapped; a stale answer is discarded by the sequence check.
-        unsafe { bindings::folio_is_device_private(bindings::pfn_folio(pfn)) }
+        self.0 & PRIVATE != 0
+    }
+
+    /// Notes that the frame is in device-private memory, as the caller knows.
+    pub fn set_device_private(&mut self) {
+        self.0 |= PRIVATE;
+    }
+
+    /// Looks whether the frame is in device-private memory; see [`Self::is_device_private`].
+    ///
+    /// To be called under the lock under which the sequence of the read was found to be valid: the
+    /// memory of a device may go as soon as its pages are mapped no more.
+    pub fn look(&mut self) {
+        let Some(pfn) = self.pfn() else { return };
+        // SAFETY: HMM returned the frame as a page with a `struct page`, which is never freed while
+        // the page is mapped, and it is still mapped: an unmapper waits in its callback.
+        if unsafe { bindings::folio_is_device_private(bindings::pfn_folio(pfn)) } {
+            self.set_device_private();
+        }
     }
 
     /// Marks the contents of the host page as newer than any copy in swap or on disk.
@@ -86,9 +100,10 @@ impl PagePfn {
 /// - `EBUSY`: the range is being invalidated, try again with a new sequence,
 /// - `EFAULT`: no VMA, or the page cannot be had,
 /// - `EPERM`: a write to memory that is not writable,
+/// - `EINVAL`: the guard is that of another address space than the notifier's,
 /// - `ENOMEM`.
 pub fn read<T: Operations>(
-    _mmap: &impl MmapLocked,
+    mmap: &impl MmapLocked,
     notifier: &IntervalNotifier<T>,
     seq: Sequence,
     start: usize,
@@ -102,6 +117,10 @@ pub fn read<T: Operations>(
     else {
         return Err(EINVAL);
     };
+    // SAFETY: The subscription is valid, and so is the pointer in it, which never changes.
+    if unsafe { (*notifier.as_raw()).mm } != mmap.mm().as_raw() {
+        return Err(EINVAL);
+    }
     let mut range = bindings::hmm_range {
         notifier: notifier.as_raw(),
         notifier_seq: seq.0,
@@ -114,6 +133,6 @@ pub fn read<T: Operations>(
     };
 
     // SAFETY: `range` describes memory that `pfns` owns (`PagePfn` is transparent), mmap_lock is
-    // held as the guard shows, and the notifier is inserted.
+    // held as the guard shows, which is that of the notifier's address space, and the notifier is inserted.
     to_result(unsafe { bindings::hmm_range_fault(&mut range) })
 }

@@ -19,13 +19,15 @@ use super::{
         Operations,
         Owner,
         Pagemap, //
-    }, //
+    },
+    vma::MmapVma,
+    PMD_ORDER,
+    PMD_PAGES, //
 };
 use crate::{
     alloc::Flags,
     bindings,
     error::to_result,
-    mm::virt::VmaRef,
     page::PAGE_SHIFT,
     prelude::*, //
 };
@@ -160,11 +162,11 @@ pub struct Migration<'a> {
     selected: usize,
     /// Only device pages were collected, so that nobody has to look.
     device_only: bool,
-    _p: PhantomData<&'a VmaRef>,
+    _p: PhantomData<&'a MmapVma>,
 }
 
 impl<'a> Migration<'a> {
-    /// Collects `range` (bytes, page aligned) of a VMA whose mmap_lock is held for reading.
+    /// Collects `range` (bytes, page aligned) of a VMA.
     ///
     /// Pages that cannot be had now are left out. Must not be called under a lock that an
     /// interval-notifier callback takes.
@@ -173,7 +175,7 @@ impl<'a> Migration<'a> {
     ///
     /// `EINVAL` for a VMA of a kind that cannot migrate, or a range that is not inside.
     pub fn from_vma(
-        vma: &'a VmaRef,
+        vma: &'a MmapVma,
         range: Range<usize>,
         select: Select,
         owner: Owner,
@@ -198,7 +200,7 @@ impl<'a> Migration<'a> {
     }
 
     fn collect(
-        vma: &'a VmaRef,
+        vma: &'a MmapVma,
         range: Range<usize>,
         select: Select,
         owner: Owner,
@@ -230,7 +232,7 @@ impl<'a> Migration<'a> {
             flags: flags as c_ulong,
             fault_page,
         };
-        // SAFETY: The arrays hold `nr` elements, mmap_lock is held as `vma` shows, and
+        // SAFETY: The arrays hold `nr` elements, mmap_lock is held as the type of `vma` shows, and
         // `fault_page` is NULL or a locked device page.
         to_result(unsafe { bindings::migrate_vma_setup(&mut args) })?;
 
@@ -350,15 +352,27 @@ impl<'a> Migration<'a> {
     }
 
     /// Says that page `i`, and the pages after it that the folio covers, go to `folio`.
+    ///
+    /// Returns `false`, and gives the folio back, when that cannot be: there is no such page, it has
+    /// a destination already, or the folio is a huge one and the page does not start a huge page
+    /// that is all in the range; nothing is to be copied then.
     #[inline]
-    pub fn set_dst(&mut self, i: usize, folio: LockedFolio) {
-        if let Some(dst) = self.dst.get_mut(i) {
-            let huge = if folio.order() > 0 { COMPOUND } else { 0 };
-            let entry = (folio.pfn() << SHIFT) | VALID | huge;
-            // INVARIANT: The element now owns what the folio owned.
-            folio.into_raw();
-            *dst = entry;
-        }
+    #[must_use]
+    pub fn set_dst(&mut self, i: usize, folio: LockedFolio) -> bool {
+        let order = folio.order();
+        let fits = order == 0
+            || (order == PMD_ORDER
+                && self.is_huge(i)
+                && self.len().checked_sub(i).is_some_and(|n| n >= PMD_PAGES));
+        let Some(dst) = self.dst.get_mut(i).filter(|dst| fits && **dst == 0) else {
+            return false;
+        };
+        let huge = if order > 0 { COMPOUND } else { 0 };
+        let entry = (folio.pfn() << SHIFT) | VALID | huge;
+        // INVARIANT: The element now owns what the folio owned.
+        folio.into_raw();
+        *dst = entry;
+        true
     }
 
     /// Takes the destination of page `i` back, so that the page stays where it is.

@@ -19,11 +19,18 @@ use crate::{
 ///
 /// # Safety
 ///
-/// As long as a value lives some mmap_lock is held, for reading or for writing.
-pub unsafe trait MmapLocked {}
+/// As long as a value lives, mmap_lock of [`Self::mm`] is held, for reading or for writing.
+pub unsafe trait MmapLocked {
+    /// Returns the address space whose lock is held.
+    fn mm(&self) -> &MmWithUser;
+}
 
 // SAFETY: That is what it guards.
-unsafe impl MmapLocked for MmapReadGuard<'_> {}
+unsafe impl MmapLocked for MmapReadGuard<'_> {
+    fn mm(&self) -> &MmWithUser {
+        self.mm
+    }
+}
 
 /// Nobody else uses the mappings of a process: mmap_lock is held for writing, and no VMA is in use
 /// under a lock of its own.
@@ -40,7 +47,11 @@ pub struct StillGuard<'a> {
 }
 
 // SAFETY: By the type invariants.
-unsafe impl MmapLocked for StillGuard<'_> {}
+unsafe impl MmapLocked for StillGuard<'_> {
+    fn mm(&self) -> &MmWithUser {
+        self.mm
+    }
+}
 
 impl<'a> StillGuard<'a> {
     /// Waits until nobody uses the mappings, and keeps everybody away. It takes as long as a fork
@@ -77,4 +88,11 @@ pub enum MmapGuard<'a> {
 }
 
 // SAFETY: Both hold it.
-unsafe impl MmapLocked for MmapGuard<'_> {}
+unsafe impl MmapLocked for MmapGuard<'_> {
+    fn mm(&self) -> &MmWithUser {
+        match self {
+            Self::Shared(guard) => guard.mm(),
+            Self::Still(guard) => guard.mm(),
+        }
+    }
+}

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/memremap.h`](srctree/include/linux/memremap.h)
 
-use super::folio::LockedFolio;
+use super::{
+    folio::LockedFolio,
+    vma::MmapVma, //
+};
 use crate::{
     bindings,
     error::{
@@ -34,7 +37,8 @@ impl Owner {
         Self(cookie)
     }
 
-    pub(super) fn as_raw(self) -> *mut c_void {
+    /// Returns the cookie as the core knows it.
+    pub fn as_raw(self) -> *mut c_void {
         core::ptr::from_ref(self.0).cast_mut().cast()
     }
 }
@@ -52,9 +56,9 @@ pub struct Fault<'a> {
 
 impl<'a> Fault<'a> {
     /// Returns the VMA.
-    pub fn vma(&self) -> &'a VmaRef {
+    pub fn vma(&self) -> &'a MmapVma {
         // SAFETY: By the type invariants; mmap_lock keeps the VMA.
-        unsafe { VmaRef::from_raw(bindings::vm_fault_vma(self.vmf.as_ptr())) }
+        unsafe { MmapVma::from_ref(VmaRef::from_raw(bindings::vm_fault_vma(self.vmf.as_ptr()))) }
     }
 
     /// Returns the address, in bytes.
@@ -100,6 +104,8 @@ pub enum FaultResult {
     NoMemory,
     /// The page cannot be had.
     Bus,
+    /// The bytes are lost for ever.
+    Poisoned,
 }
 
 /// What the manager of device memory does.
@@ -326,6 +332,7 @@ impl<T: Operations> Pagemap<T> {
             FaultResult::Done => 0,
             FaultResult::NoMemory => bindings::vm_fault_reason_VM_FAULT_OOM,
             FaultResult::Bus => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
+            FaultResult::Poisoned => bindings::vm_fault_reason_VM_FAULT_HWPOISON,
         }
     }
 

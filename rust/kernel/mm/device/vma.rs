@@ -7,20 +7,48 @@
 use super::mmap::MmapLocked;
 use crate::{
     bindings,
-    mm::{
-        virt::VmaRef,
-        MmWithUser, //
-    },
+    mm::virt::VmaRef, //
 };
+use core::ops::Deref;
 
 /// The VMA is shared with accelerators (`MAP_PEER_SHARED`).
-pub const VM_PEER_SHARED: usize = 1 << 43;
+pub const VM_PEER_SHARED: usize = 1 << bindings::VMA_PEER_SHARED_BIT;
 
 /// The VMA is locked into host memory.
-pub const VM_LOCKED: usize = 1 << 13;
+pub const VM_LOCKED: usize = 1 << bindings::VMA_LOCKED_BIT;
 
 /// Pages that are missing are supplied by a program (userfaultfd).
 pub const VM_UFFD_MISSING: usize = 1 << bindings::VMA_UFFD_MISSING_BIT;
+
+/// A VMA that mmap_lock protects, not only the lock of the VMA itself.
+///
+/// # Invariants
+///
+/// mmap_lock is held, at least for reading, as long as there are references to the value.
+#[repr(transparent)]
+pub struct MmapVma(VmaRef);
+
+impl MmapVma {
+    /// Says that mmap_lock is held.
+    ///
+    /// # Safety
+    ///
+    /// It is, for as long as the result is used.
+    pub(super) unsafe fn from_ref(vma: &VmaRef) -> &Self {
+        let vma: *const VmaRef = vma;
+        // INVARIANT: By the safety requirements.
+        // SAFETY: The two types have the same layout.
+        unsafe { &*vma.cast::<Self>() }
+    }
+}
+
+impl Deref for MmapVma {
+    type Target = VmaRef;
+
+    fn deref(&self) -> &VmaRef {
+        &self.0
+    }
+}
 
 /// Returns whether the VMA holds anonymous memory only, so that its pages can move to a device.
 pub fn is_anonymous(vma: &VmaRef) -> bool {
@@ -34,19 +62,16 @@ pub fn thp_allowed(vma: &VmaRef) -> bool {
     unsafe { bindings::vma_thp_allowed(vma.as_ptr()) }
 }
 
-/// Returns the first VMA that intersects `[start, end)`.
-pub fn first_in<'a>(
-    mm: &'a MmWithUser,
-    _guard: &'a impl MmapLocked,
-    start: usize,
-    end: usize,
-) -> Option<&'a VmaRef> {
+/// Returns the first VMA that intersects `[start, end)`, in the address space of the guard.
+pub fn first_in(guard: &impl MmapLocked, start: usize, end: usize) -> Option<&MmapVma> {
     // SAFETY: The guard proves that mmap_lock is held.
-    let vma = unsafe { bindings::find_vma_intersection(mm.as_raw(), start, end) };
+    let vma = unsafe { bindings::find_vma_intersection(guard.mm().as_raw(), start, end) };
 
     if vma.is_null() {
         return None;
     }
     // SAFETY: A valid VMA, which lives as long as mmap_lock is held.
-    Some(unsafe { VmaRef::from_raw(vma) })
+    let vma = unsafe { VmaRef::from_raw(vma) };
+    // SAFETY: It is held as long as the guard is borrowed.
+    Some(unsafe { MmapVma::from_ref(vma) })
 }

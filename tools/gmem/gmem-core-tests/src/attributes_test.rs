@@ -123,6 +123,7 @@ fn change() -> impl Strategy<Value = Change> {
         prop::option::of(device()).prop_map(Change::NoAccessedBy),
         device().prop_map(Change::Pin),
         prop::option::of(device()).prop_map(Change::Unpin),
+        prop::option::of(device()).prop_map(Change::Forget),
     ]
 }
 

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pages in the memory of devices that others manage.
+ */
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/swap.h>
+#include <linux/leafops.h>
+#include <linux/pagewalk.h>
+
+#include "../internal.h"
+
+struct foreign {
+	void *owner;
+	unsigned long addr;
+};
+
+static bool is_foreign(softleaf_t entry, void *owner)
+{
+	return softleaf_is_device_private(entry) &&
+	       page_pgmap(softleaf_to_page(entry))->owner != owner;
+}
+
+static int foreign_pmd(pmd_t *pmd, unsigned long addr, unsigned long end,
+		       struct mm_walk *walk)
+{
+	struct foreign *found = walk->private;
+	pte_t *start, *pte;
+	spinlock_t *ptl;
+	int ret = 0;
+
+	ptl = pmd_trans_huge_lock(pmd, walk->vma);
+	if (ptl) {
+		if (!pmd_present(*pmd))
+			ret = is_foreign(softleaf_from_pmd(*pmd), found->owner);
+		spin_unlock(ptl);
+		found->addr = addr;
+		return ret;
+	}
+	start = pte = pte_offset_map_lock(walk->mm, pmd, addr, &ptl);
+	if (!pte) {
+		walk->action = ACTION_AGAIN;
+		return 0;
+	}
+	for (; addr != end; pte++, addr += PAGE_SIZE) {
+		pte_t ptent = ptep_get(pte);
+
+		if (pte_none(ptent) || pte_present(ptent))
+			continue;
+		if (is_foreign(softleaf_from_pte(ptent), found->owner)) {
+			found->addr = addr;
+			ret = 1;
+			break;
+		}
+	}
+	pte_unmap_unlock(start, ptl);
+	cond_resched();
+	return ret;
+}
+
+static const struct mm_walk_ops foreign_ops = {
+	.pmd_entry	= foreign_pmd,
+	.walk_lock	= PGWALK_RDLOCK,
+};
+
+/*
+ * The first address of a range that is in the memory of a device whose manager
+ * is not @owner, or @end.  With mmap_lock held.
+ */
+unsigned long gmem_foreign(struct mm_struct *mm, unsigned long start,
+			   unsigned long end, void *owner)
+{
+	struct foreign found = { .owner = owner };
+
+	return walk_page_range(mm, start, end, &foreign_ops, &found) > 0 ? found.addr : end;
+}
