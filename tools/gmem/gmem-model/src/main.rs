@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let number = |i: usize, or: usize| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(or);
     let mistake = args
-        .get(3)
+        .get(4)
         .and_then(|name| Mistake::ALL.into_iter().find(|m| m.name() == *name));
     let model = model::Coherence {
         threads: number(0, 2),
