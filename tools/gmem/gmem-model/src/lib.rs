@@ -15,6 +15,7 @@ pub mod invariant;
 pub mod migration;
 pub mod mistake;
 pub mod model;
+pub mod names;
 pub mod process;
 pub mod reclaim;
 pub mod replica;
