@@ -12,7 +12,7 @@ $(error ARCH=$(ARCH): only "make test ARCH=arm64", of the release kernel, is the
 endif
 endif
 
-.PHONY: help run test test-power bench bench-oversub model shell check stat series clean prepare
+.PHONY: help run test test-faults test-power bench bench-oversub model shell check stat series clean prepare
 .NOTPARALLEL:
 
 help:
@@ -23,6 +23,8 @@ help:
 	@echo '             ARCH=arm64     the release kernel for arm64, in its own guest'
 	@echo '             TEST=REGEX     only the kselftest programs that match'
 	@echo '             LONG=1         storms of 60 s instead of 10 s'
+	@echo '             FAIL=SITE      while fail_gmem_SITE makes GMEM fail now and then'
+	@echo '  test-faults  that with each site; takes hours'
 	@echo '  test-power  break the kernel in many ways, one by one: the tests have to notice'
 	@echo '             MINUTES=N      start no more after N minutes; it goes on next time'
 	@echo '  bench    measure against the HMM test device; build/bench.json and a table'
@@ -44,7 +46,10 @@ run: prepare
 	@scripts/run-demo --kernel $(CONFIG)
 
 test: prepare
-	@scripts/run-tests --config $(CONFIG) $(if $(TEST),--test '$(TEST)') $(ARGS)
+	@scripts/run-tests --config $(CONFIG) $(if $(TEST),--test '$(TEST)') $(if $(FAIL),--fail $(FAIL)) $(ARGS)
+
+test-faults: prepare
+	@scripts/test-faults $(CONFIG) $(if $(TEST),--test '$(TEST)') $(ARGS)
 
 test-power: prepare
 	@scripts/test-power $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
