@@ -6,13 +6,13 @@ use crate::{
     job::{
         Job,
         Outcome, //
-    }, //
+    },
     npu::Npu,
     ops::{
         self,
         Scratch, //
     },
-    port::Port,
+    port::Port, //
 };
 use kernel::{
     gmem::{

@@ -11,9 +11,9 @@ use crate::{
     job::{
         Failure,
         Job, //
-    }, //
+    },
     mmu::Pmap,
-    npu::Npu,
+    npu::Npu, //
 };
 use kernel::{
     gmem::{

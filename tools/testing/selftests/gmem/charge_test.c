@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -38,7 +39,11 @@ FIXTURE(charge)
 
 FIXTURE_SETUP(charge)
 {
+	struct stat st;
+
 	npu_require(&(struct npu_config){});
+	if (stat(CGROUPS "/cgroup.procs", &st))
+		ASSERT_EQ(0, mount("cgroup", CGROUPS, "cgroup2", 0, NULL));
 	file_write(CGROUPS "/cgroup.subtree_control", "+memory");
 	if (mkdir(GROUP, 0755) && errno != EEXIST)
 		die("cannot make a cgroup: %s", strerror(errno));
@@ -161,7 +166,7 @@ TEST_F(charge, jobs_over_nothing_leave_nothing)
 
 		ASSERT_EQ(-EFAULT, npu_run_result(self->fd, &cmd, 1, &result));
 	}
-	ASSERT_LT(0, file_read("/sys/kernel/debug/gmem/spaces", text, sizeof(text)));
+	ASSERT_LE(0, file_read("/sys/kernel/debug/gmem/spaces", text, sizeof(text)));
 	for (line = text; (line = strstr(line, "watches=")); line++)
 		EXPECT_GT(nr / 2, strtoul(line + 8, NULL, 10));
 }
