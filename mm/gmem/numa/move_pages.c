@@ -46,6 +46,9 @@ static int add(struct search *s, unsigned long addr, unsigned long size, int nid
 {
 	struct run *run = &s->run;
 
+	/* What was skipped in between, as the walk does with other mappings, does not move. */
+	if (run->end && addr != run->end)
+		return 1;
 	if (s->any && nid >= 0 && run->nid < 0)
 		run->nid = nid;
 	if (nid < 0 || nid != run->nid)
