@@ -65,7 +65,7 @@ model:
 		cargo run --release --quiet --package gmem-model -- $(MODEL)
 
 shell: prepare
-	@scripts/boot-guest --kernel $(CONFIG) --share-root --shell -- /bin/sh
+	@scripts/boot-guest --kernel $(CONFIG) --share-root --append gmem.nodes=4 --shell -- /bin/sh
 
 check:
 	@scripts/setup

@@ -17,9 +17,11 @@
 
 #include "../internal.h"
 
-#define DEFAULT_NODES	4
-
-static unsigned int nr_wanted __initdata = DEFAULT_NODES;
+/*
+ * None, unless the kernel or its command line asks: who has no device does not pay
+ * for nodes that are merely possible.
+ */
+static unsigned int nr_wanted __initdata = CONFIG_GMEM_NODES;
 static nodemask_t reserved __ro_after_init;
 
 static int __init gmem_nodes_setup(char *arg)

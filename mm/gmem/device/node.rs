@@ -2,7 +2,8 @@
 
 //! Device memory as a heterogeneous NUMA node.
 //!
-//! Ids are reserved at boot, because much is allocated for each possible node then. A device whose
+//! Ids are reserved at boot, because much is allocated for each possible node then, and only where
+//! somebody asked for them, because of that. A device whose
 //! memory finds none left works all the same: its pages count for a CPU's node, and its number is
 //! one that no node has.
 
