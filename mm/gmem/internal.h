@@ -80,6 +80,8 @@ bool gmem_node_allowed(int nid);
 int gmem_policy_node(struct vm_area_struct *vma, unsigned long addr, int nid);
 int gmem_choose_node(unsigned short mode, const nodemask_t *hnodes,
 		     unsigned long addr, int nid);
+bool gmem_mbind_hnodes(unsigned short mode, const nodemask_t *nodes,
+		       nodemask_t *hnodes);
 
 /* Indexes for gmem_count(), in the order of enum vm_event_item. */
 enum gmem_event {

@@ -2,6 +2,7 @@
 /*
  * Memory policies that name heterogeneous nodes.
  */
+#include <linux/cpuset.h>
 #include <linux/gmem_numa.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
@@ -11,25 +12,51 @@
 #include "../internal.h"
 
 /*
+ * The heterogeneous nodes that a policy with @nodes names: those of them that the
+ * cpuset allows.  MPOL_PREFERRED means one node, the first of its mask, which may
+ * be one of @host.  Returns false when there is none.
+ */
+static bool named_hnodes(unsigned short mode, const nodemask_t *nodes,
+			 const nodemask_t *host, nodemask_t *hnodes)
+{
+	nodemask_t named = cpuset_hnodes_allowed(current);
+	int first;
+
+	nodes_clear(*hnodes);
+	if (!nodes_and(named, named, *nodes))
+		return false;
+	if (mode != MPOL_PREFERRED) {
+		*hnodes = named;
+		return true;
+	}
+	first = first_node(named);
+	nodes_and(named, *nodes, *host);
+	if (first_node(named) < first)
+		return false;
+	node_set(first, *hnodes);
+	return true;
+}
+
+/*
  * Take the heterogeneous nodes out of what userspace asks for.  @host are the
  * nodes of the host that the task may use.  A policy that names none of these
  * becomes local, which is what the page allocator can make of it.
+ *
+ * The heterogeneous nodes are never rebound, as one device does not stand for
+ * another: those of them count that the cpuset allows at the time.
  *
  * Returns -EINVAL for a mask that is relative to a cpuset's host nodes.
  */
 int gmem_split_policy(struct mempolicy *pol, const nodemask_t *nodes,
 		      const nodemask_t *host)
 {
-	nodemask_t allowed;
-
 	if (!nodes_intersects(*nodes, gmem_hnodes))
 		return 0;
 	if (pol->flags & MPOL_F_RELATIVE_NODES)
 		return -EINVAL;
-	allowed = cpuset_hnodes_allowed(current);
-	if (!nodes_and(pol->hnodes, *nodes, allowed))
+	if (!named_hnodes(pol->mode, nodes, host, &pol->hnodes))
 		return 0;
-	if (!nodes_intersects(*nodes, *host)) {
+	if (pol->mode == MPOL_PREFERRED || !nodes_intersects(*nodes, *host)) {
 		pol->mode = MPOL_LOCAL;
 		nodes_clear(pol->nodes);
 		pol->w.user_nodemask = *nodes;
@@ -79,17 +106,18 @@ int gmem_choose_node(unsigned short mode, const nodemask_t *hnodes,
  */
 int gmem_policy_node(struct vm_area_struct *vma, unsigned long addr, int nid)
 {
+	nodemask_t hnodes = NODE_MASK_NONE;
+	unsigned short mode = MPOL_DEFAULT;
 	struct mempolicy *pol;
-	int ret = NUMA_NO_NODE;
 	pgoff_t ilx;
 
 	if (nodes_empty(gmem_hnodes))
 		return NUMA_NO_NODE;
 	pol = __get_vma_policy(vma, addr, &ilx);
 	if (pol) {
-		ret = gmem_choose_node(pol->hmode, &pol->hnodes, addr, nid);
+		mode = pol->hmode;
+		hnodes = pol->hnodes;
 		mpol_cond_put(pol);
-		return ret;
 	}
 #ifdef CONFIG_MEMCG
 	rcu_read_lock();
@@ -97,12 +125,31 @@ int gmem_policy_node(struct vm_area_struct *vma, unsigned long addr, int nid)
 
 	if (task) {
 		task_lock(task);
-		if (task->mempolicy)
-			ret = gmem_choose_node(task->mempolicy->hmode,
-					       &task->mempolicy->hnodes, addr, nid);
+		if (!pol && task->mempolicy) {
+			mode = task->mempolicy->hmode;
+			hnodes = task->mempolicy->hnodes;
+		}
 		task_unlock(task);
+		if (!nodes_empty(hnodes)) {
+			nodemask_t allowed = cpuset_hnodes_allowed(task);
+
+			nodes_and(hnodes, hnodes, allowed);
+		}
 	}
 	rcu_read_unlock();
 #endif
-	return ret;
+	return gmem_choose_node(mode, &hnodes, addr, nid);
+}
+
+/*
+ * The devices to which mbind(2) moves pages: as named_hnodes(), by the rules of a
+ * policy that is not split yet.
+ */
+bool gmem_mbind_hnodes(unsigned short mode, const nodemask_t *nodes,
+		       nodemask_t *hnodes)
+{
+	nodemask_t host;
+
+	nodes_and(host, cpuset_current_mems_allowed, node_states[N_MEMORY]);
+	return named_hnodes(mode, nodes, &host, hnodes);
 }

@@ -337,13 +337,11 @@ long gmem_mbind(struct mm_struct *mm, unsigned long start, unsigned long end,
 
 	if (nodes_empty(gmem_hnodes) || !(move || flags & MPOL_MF_STRICT))
 		return 0;
-	to.hnodes = cpuset_hnodes_allowed(current);
-	device = nodes_and(to.hnodes, to.hnodes, *nodes);
-	if (pol) {
+	if (pol)
 		to.mode = pol->hmode;
-		if (pol->flags & MPOL_F_RELATIVE_NODES && device)
-			return -EINVAL;
-	}
+	device = gmem_mbind_hnodes(to.mode, nodes, &to.hnodes);
+	if (pol && pol->flags & MPOL_F_RELATIVE_NODES && device)
+		return -EINVAL;
 	for_each_online_node(source) {
 		/* The host's pages that stay on the host are the caller's. */
 		if (node_isset(source, *nodes) ||
