@@ -12,7 +12,7 @@ $(error ARCH=$(ARCH): only "make test ARCH=arm64", of the release kernel, is the
 endif
 endif
 
-.PHONY: help run test test-faults test-power bench bench-oversub model shell check stat series clean prepare
+.PHONY: help run test test-faults test-power bench bench-oversub bench-nonusers model shell check stat series clean prepare
 .NOTPARALLEL:
 
 help:
@@ -32,6 +32,8 @@ help:
 	@echo '             build/oversub.json, a plot and a table'
 	@echo '  model    explore all states of the coherence protocol (tools/gmem/gmem-model)'
 	@echo '             MODEL="THREADS PAGES DEVICES FORK"   the bound'
+	@echo '  bench-nonusers  what a kernel with GMEM costs who has no device, against an'
+	@echo '             unpatched one; build/nonusers.json and a table'
 	@echo '  shell    a shell in the guest, over the host'"'"'s root (writes are lost)'
 	@echo '  check    style, lints, panic gate, the series applies, size budget'
 	@echo '  stat     changed lines of existing files, sizes, unsafe and call lines'
@@ -63,6 +65,8 @@ bench-oversub: prepare
 model:
 	@cd tools/gmem && CARGO_TARGET_DIR='$(CURDIR)/build/cargo/host' \
 		cargo run --release --quiet --package gmem-model -- $(MODEL)
+bench-nonusers: prepare
+	@scripts/bench-nonusers
 
 shell: prepare
 	@scripts/boot-guest --kernel $(CONFIG) --share-root --append gmem.nodes=4 --shell -- /bin/sh
