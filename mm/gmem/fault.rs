@@ -4,6 +4,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod counts;
+pub(crate) mod home;
 pub(crate) mod map;
 pub(crate) mod migrate;
 mod near;

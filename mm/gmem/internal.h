@@ -66,9 +66,9 @@ void gmem_hold_anon_vmas(unsigned long *pfns, struct anon_vma **held,
 			 unsigned long nr, unsigned long stranger);
 void gmem_put_anon_vmas(struct anon_vma **held, unsigned long nr);
 
-/* fault/foreign.c, called by Rust */
-unsigned long gmem_foreign(struct mm_struct *mm, unsigned long start,
-			   unsigned long end, void *owner);
+/* fault/on_device.c, called by Rust */
+unsigned long gmem_find_on_device(struct mm_struct *mm, unsigned long start,
+				  unsigned long end, void *owner, bool owned);
 
 /* device/node.c, numa/mempolicy.c, called by Rust */
 int gmem_node_online(void);

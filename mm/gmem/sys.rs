@@ -7,7 +7,10 @@ use kernel::{
     device,
     error::to_result,
     mm::{
-        device::pagemap::Owner,
+        device::{
+            pagemap::Owner,
+            vma::MmapVma, //
+        },
         virt::VmaRef,
         Mm,
         MmWithUser,
@@ -116,9 +119,26 @@ pub(crate) fn foreign(
     owner: Owner,
 ) -> Option<usize> {
     // SAFETY: `mm` is alive, and mmap_lock is held as the guard shows.
-    let addr =
-        unsafe { bindings::gmem_foreign(mm.as_raw(), range.start, range.end, owner.as_raw()) };
+    let addr = unsafe {
+        bindings::gmem_find_on_device(mm.as_raw(), range.start, range.end, owner.as_raw(), false)
+    };
     (addr < range.end).then_some(addr)
+}
+
+/// Returns whether any page of `range`, in bytes, which is inside the VMA, is in the memory of a
+/// device that `owner` manages.
+pub(crate) fn any_on_device(vma: &MmapVma, range: &core::ops::Range<usize>, owner: Owner) -> bool {
+    // SAFETY: The process is alive, and mmap_lock is held as the VMA shows.
+    let addr = unsafe {
+        bindings::gmem_find_on_device(
+            vma.mm().as_raw(),
+            range.start,
+            range.end,
+            owner.as_raw(),
+            true,
+        )
+    };
+    addr < range.end
 }
 
 /// Returns whether any page of the process is in swap.

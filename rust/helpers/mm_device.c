@@ -68,32 +68,40 @@ static __always_inline struct folio *home_folio_prepare(struct folio *folio,
 	return folio;
 }
 
-/* For a page that comes home by a fault: as swap-in does. */
+/*
+ * For a page that comes home by a fault: as swap-in does, but on a node that was
+ * named for it, if that is there.
+ */
 __rust_helper struct folio *
 rust_helper_home_folio_alloc(unsigned int order, struct vm_area_struct *vma,
-			     unsigned long addr, unsigned long *pfn)
+			     unsigned long addr, int nid, unsigned long *pfn)
 {
 	gfp_t gfp = GFP_HIGHUSER_MOVABLE;
 
 	if (order)
 		gfp = vma_thp_gfp_mask(vma);
+	if (nid != NUMA_NO_NODE && node_state(nid, N_MEMORY))
+		return home_folio_prepare(__folio_alloc_node(gfp, order, nid), pfn);
 	return home_folio_prepare(vma_alloc_folio(gfp, order, vma, addr), pfn);
 }
 
 /*
  * As many of the @nr folios of one page that may be needed next as are there at
- * once.  The task's policy is that of each page; a mapping's own asks for one by
- * one.
+ * once.  The task's policy is that of each page, unless a node is named; a
+ * mapping's own asks for one by one.
  */
 static __always_inline unsigned long
-home_folios_bulk(gfp_t gfp, unsigned long nr, struct folio **folios,
+home_folios_bulk(gfp_t gfp, int nid, unsigned long nr, struct folio **folios,
 		 unsigned long *pfns)
 {
 	unsigned long i;
 
 	BUILD_BUG_ON(offsetof(struct folio, page));
 	memset(folios, 0, nr * sizeof(*folios));
-	nr = alloc_pages_bulk_mempolicy(gfp, nr, (struct page **)folios);
+	if (nid != NUMA_NO_NODE && node_state(nid, N_MEMORY))
+		nr = alloc_pages_bulk_node(gfp, nid, nr, (struct page **)folios);
+	else
+		nr = alloc_pages_bulk_mempolicy(gfp, nr, (struct page **)folios);
 	for (i = 0; i < nr; i++)
 		home_folio_prepare(folios[i], &pfns[i]);
 	return nr;
@@ -102,14 +110,14 @@ home_folios_bulk(gfp_t gfp, unsigned long nr, struct folio **folios,
 /* For pages that come home together.  Returns how many there are in @folios. */
 __rust_helper unsigned long
 rust_helper_home_folios_alloc(struct vm_area_struct *vma, unsigned long addr,
-			      unsigned long nr, struct folio **folios,
+			      int nid, unsigned long nr, struct folio **folios,
 			      unsigned long *pfns)
 {
 	if (nr == 1 || vma_policy(vma)) {
-		*folios = rust_helper_home_folio_alloc(0, vma, addr, pfns);
+		*folios = rust_helper_home_folio_alloc(0, vma, addr, nid, pfns);
 		return !!*folios;
 	}
-	return home_folios_bulk(GFP_HIGHUSER_MOVABLE, nr, folios, pfns);
+	return home_folios_bulk(GFP_HIGHUSER_MOVABLE, nid, nr, folios, pfns);
 }
 
 /*
@@ -150,7 +158,7 @@ rust_helper_evict_folios_alloc(unsigned long nr, struct folio **folios,
 	if (!rust_helper_host_has_room(nr))
 		return 0;
 	return home_folios_bulk(GFP_HIGHUSER_MOVABLE | __GFP_RETRY_MAYFAIL |
-				__GFP_NOWARN, nr, folios, pfns);
+				__GFP_NOWARN, NUMA_NO_NODE, nr, folios, pfns);
 }
 
 /*

@@ -73,7 +73,7 @@ pub(crate) fn hmadvise(
             sys::dontneed(mm, start, range.len_bytes() as usize)
         }
         Todo::PrefetchDevice(device) => prefetch::to_device(mm, &device, range),
-        Todo::PrefetchHost => prefetch::to_host(mm, range),
+        Todo::PrefetchHost(nid) => prefetch::to_host(mm, range, Some(nid)),
         Todo::Change(device, change) => {
             // What is advised is forgotten when the device goes, so that it may not have gone yet.
             let _entered = device.as_deref().map(Device::enter).transpose()?;
@@ -88,7 +88,7 @@ pub(crate) fn hmadvise(
 enum Todo {
     DontNeed,
     PrefetchDevice(Arc<Device>),
-    PrefetchHost,
+    PrefetchHost(i32),
     /// What is named is the device.
     Change(Option<Arc<Device>>, Change),
     Pin(Arc<Device>),
@@ -107,7 +107,9 @@ impl Todo {
             (bindings::MADV_PREFETCH, Place::Device(device)) => {
                 return Ok(Self::PrefetchDevice(device));
             }
-            (bindings::MADV_PREFETCH, Place::Host(_)) => return Ok(Self::PrefetchHost),
+            (bindings::MADV_PREFETCH, Place::Host(nid)) => {
+                return Ok(Self::PrefetchHost(nid));
+            }
             (bindings::MADV_PINNED, Place::Device(device)) => return Ok(Self::Pin(device)),
             (bindings::MADV_UNPINNED, Place::Device(device)) => {
                 return Ok(Self::Unpin(Some(device.parts.id)));
@@ -176,14 +178,16 @@ fn pin(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
     prefetch::contexts_on(mm, device)?;
     check(mm, range)?;
     let (news, all) = pin::pin(mm, device, range)?;
+    let mut home = Ok(());
     if news {
         // What is on a device already is not where room is kept.
-        match prefetch::to_host(mm, range) {
-            Err(e) if e == EFAULT || e == EINTR => return Err(e),
-            _ => {}
+        home = prefetch::to_host(mm, range, None);
+        if home.is_err_and(|e| e == EFAULT || e == EINTR) {
+            return home;
         }
     }
     prefetch::to_device(mm, device, range)?;
+    home?;
     if all {
         Ok(())
     } else {
@@ -196,7 +200,7 @@ fn unpin(mm: &MmWithUser, range: PageRange, id: Option<u32>) -> Result {
     let complete = check(mm, range)?;
     if pin::unpin(mm, range, id)? {
         // It would take the room of what stays pinned. A page that cannot leave now is only late.
-        let _ = prefetch::to_host(mm, range);
+        let _ = prefetch::to_host(mm, range, None);
     }
     whole(complete)
 }

@@ -82,9 +82,14 @@ pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange)
     result.and(whole(complete))
 }
 
-/// Brings everything home.
-pub(crate) fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
+/// Brings everything home: to `node`, or where the program prefers it.
+///
+/// # Errors
+///
+/// `EBUSY` when pages would not leave; the rest is at home then. `EFAULT`, `ENOMEM`, `EINTR`.
+pub(crate) fn to_host(mm: &MmWithUser, range: PageRange, node: Option<i32>) -> Result {
     let complete = check(mm, range)?;
+    let mut result = Ok(());
     let mut scratch = Scratch::new(PMD_PAGES.min(range.count() as usize))?;
 
     for block in range.blocks() {
@@ -101,7 +106,10 @@ pub(crate) fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
             let pages = to_host::pages_of(vma);
             if let Some(part) = part.intersect(pages) {
                 if vma_info::is_anonymous(vma) {
-                    to_host::prefetch(vma, part, &mut scratch)?;
+                    match to_host::prefetch(vma, part, node, &mut scratch) {
+                        Err(e) if e == EBUSY => result = Err(EBUSY),
+                        other => other?,
+                    }
                 }
             }
             rest = PageRange::new(pages.end(), block.end()).filter(|rest| !rest.is_empty());
@@ -111,7 +119,7 @@ pub(crate) fn to_host(mm: &MmWithUser, range: PageRange) -> Result {
     if sys::has_swapped(mm) {
         read_in(mm, range)?;
     }
-    whole(complete)
+    result.and(whole(complete))
 }
 
 /// Asks the managers of other devices for what lies there, as a touch of the CPU does.

@@ -9,6 +9,10 @@ use crate::{
     },
     fault::{
         batch::Scratch,
+        home::{
+            Home,
+            Rooms, //
+        },
         to_host::{
             self,
             Outcome, //
@@ -20,7 +24,6 @@ use crate::{
 use kernel::{
     mm::{
         device::{
-            folio_stock::FolioStock,
             migrate::Migration,
             vma as vma_info,
             PMD_PAGES, //
@@ -73,12 +76,13 @@ fn take(
     if m.is_empty() {
         return Ok(Outcome::default());
     }
-    let mut stock = FolioStock::new();
+    let home = Home::advised(vma, part.first());
+    let mut rooms = Rooms::new(&home, part);
     Ok(to_host::bring(
         &mut m,
         true,
         bytes.start,
         runs,
-        |order, index| to_host::host_folio(&mut stock, order, vma, &bytes, index),
+        |order, index| rooms.folio(order, index),
     ))
 }

@@ -18,6 +18,10 @@ use crate::{
             Runs,
             Scratch, //
         },
+        home::{
+            Home,
+            Rooms, //
+        },
         pingpong::{
             self,
             Turn, //
@@ -34,7 +38,6 @@ use kernel::{
     mm::{
         device::{
             folio::LockedFolio,
-            folio_stock::FolioStock,
             migrate::{
                 Migration,
                 Select,
@@ -52,7 +55,11 @@ use kernel::{
     },
     page::PAGE_SHIFT,
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// How often a CPU fault asks the device for a page before it gives up.
@@ -265,12 +272,13 @@ pub(crate) fn cpu_fault(fault: &Fault<'_>, mmu: &Mmu) -> FaultResult {
     let Ok(mut scratch) = Scratch::new(range.count() as usize) else {
         return FaultResult::NoMemory;
     };
+    let home = Home::advised(vma, page);
     for _ in 0..COPY_ATTEMPTS {
         if mmu.has_ended() {
             // The bytes are lost. Zeroes instead of them would be a lie.
             return FaultResult::Poisoned;
         }
-        match cpu_fault_once(fault, range, page, &turn, &mut scratch) {
+        match cpu_fault_once(fault, range, page, &home, &turn, &mut scratch) {
             Some(result) => return result,
             None => continue,
         }
@@ -287,14 +295,16 @@ fn cpu_fault_once(
     fault: &Fault<'_>,
     range: PageRange,
     page: u64,
+    home: &Home<'_>,
     turn: &Turn,
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Option<FaultResult> {
     let vma = fault.vma();
     let bytes = range.start_byte() as usize..range.end_byte() as usize;
+    let mut rooms = Rooms::new(home, range);
     let mut huge = None;
     if fault.is_huge() {
-        huge = LockedFolio::alloc_home(PMD_ORDER, vma, bytes.start).ok();
+        huge = rooms.folio(PMD_ORDER, 0).ok();
         // The migration cannot take the folio apart, because the fault holds a reference of it.
         if huge.is_none() && fault.split().is_err() {
             // Somebody else holds one for a moment: the access is tried again.
@@ -314,12 +324,11 @@ fn cpu_fault_once(
     }
     let wanted = (page - range.first()) as usize;
     let mut starved = false;
-    let mut stock = FolioStock::new();
     let outcome = bring(&mut m, false, bytes.start, runs, |order, index| {
         if order > 0 {
             return huge.take().ok_or(ENOMEM);
         }
-        let folio = host_folio(&mut stock, order, vma, &bytes, index);
+        let folio = rooms.folio(order, index);
         if index == wanted {
             starved = folio.is_err();
         }
@@ -339,22 +348,6 @@ fn cpu_fault_once(
     Some(FaultResult::Done)
 }
 
-/// Allocates a folio for page `index` of a range; there may be need for more behind it.
-pub(crate) fn host_folio(
-    stock: &mut FolioStock,
-    order: u32,
-    vma: &VmaRef,
-    bytes: &core::ops::Range<usize>,
-    index: usize,
-) -> Result<LockedFolio> {
-    let addr = bytes.start + (index << PAGE_SHIFT);
-
-    if order > 0 {
-        return LockedFolio::alloc_home(order, vma, addr);
-    }
-    stock.home(vma, addr, (bytes.end - addr) >> PAGE_SHIFT)
-}
-
 /// Returns the pages of a VMA.
 pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
     PageRange::from_bytes(
@@ -364,7 +357,8 @@ pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
     .unwrap_or_default()
 }
 
-/// Brings the pages of `range`, which is inside the VMA and inside one block, home.
+/// Brings the pages of `range`, which is inside the VMA and inside one block, home: to `node`, or
+/// where the program prefers them.
 ///
 /// # Errors
 ///
@@ -372,20 +366,22 @@ pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
 pub(crate) fn prefetch(
     vma: &MmapVma,
     range: PageRange,
+    node: Option<i32>,
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Result {
     const ROUNDS: usize = 10;
     let bytes = range.start_byte() as usize..range.end_byte() as usize;
     let select = select(range);
+    let home = match node {
+        Some(node) => Home::on(vma, node),
+        None => Home::advised(vma, range.first()),
+    };
 
     for _ in 0..ROUNDS {
         let mut m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
-        if m.is_empty() {
-            return Ok(());
-        }
-        let mut stock = FolioStock::new();
+        let mut rooms = Rooms::new(&home, range);
         let out = bring(&mut m, true, bytes.start, runs, |order, index| {
-            host_folio(&mut stock, order, vma, &bytes, index)
+            rooms.folio(order, index)
         });
         if out.failed > 0 {
             return Err(EFAULT);
@@ -393,9 +389,13 @@ pub(crate) fn prefetch(
         if out.no_memory > 0 {
             return Err(ENOMEM);
         }
-        // A page that was not collected may be at home, or in somebody's hands for a moment.
-        if out.moved == range.count() as usize {
+        // A page that did not move may be at home, not there at all, or in somebody's hands for a
+        // moment.
+        if out.moved == range.count() as usize || !sys::any_on_device(vma, &bytes, owner()) {
             return Ok(());
+        }
+        if out.moved == 0 {
+            fsleep(Delta::from_millis(5));
         }
     }
     Err(EBUSY)

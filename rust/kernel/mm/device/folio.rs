@@ -84,16 +84,19 @@ impl LockedFolio {
         Ok(Self { folio, pfn, order })
     }
 
-    /// Allocates a host folio for `addr` of `vma` by the rules of a page fault. It is dirty.
+    /// Allocates a host folio for `addr` of `vma` by the rules of a page fault, but on `node` if
+    /// that is given and has room. It is dirty.
     ///
     /// # Errors
     ///
     /// `ENOMEM`. Order 0 may have invoked the OOM killer, larger orders never do.
     #[inline]
-    pub fn alloc_home(order: u32, vma: &VmaRef, addr: usize) -> Result<Self> {
+    pub fn alloc_home(order: u32, vma: &VmaRef, addr: usize, node: Option<i32>) -> Result<Self> {
+        let nid = node.unwrap_or(bindings::NUMA_NO_NODE);
+
         Self::from_new(order, |pfn| {
             // SAFETY: `vma` is valid; the function may sleep and so may the holder of a `VmaRef`.
-            unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr, pfn) }
+            unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr, nid, pfn) }
         })
     }
 

@@ -45,17 +45,25 @@ impl FolioStock {
     }
 
     /// Takes a folio for `addr` of `vma`, as [`LockedFolio::alloc_home`] does; `left` are needed
-    /// in all, this one included.
+    /// in all, this one included. All that are taken from one stock name the same node.
     ///
     /// # Errors
     ///
     /// As [`LockedFolio::alloc_home`].
     #[inline]
-    pub fn home(&mut self, vma: &VmaRef, addr: usize, left: usize) -> Result<LockedFolio> {
+    pub fn home(
+        &mut self,
+        vma: &VmaRef,
+        addr: usize,
+        left: usize,
+        node: Option<i32>,
+    ) -> Result<LockedFolio> {
+        let nid = node.unwrap_or(bindings::NUMA_NO_NODE);
+
         self.take(left, |nr, folios, pfns| {
             // SAFETY: Both arrays have `nr` elements; `vma` is valid; the function may sleep and so
             // may the holder of a `VmaRef`.
-            unsafe { bindings::home_folios_alloc(vma.as_ptr(), addr, nr, folios, pfns) }
+            unsafe { bindings::home_folios_alloc(vma.as_ptr(), addr, nid, nr, folios, pfns) }
         })
     }
 

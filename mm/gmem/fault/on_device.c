@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pages in the memory of devices that others manage.
+ * Pages of a process that are in the memory of devices: ours, or those that others manage.
  */
 #include <linux/memremap.h>
 #include <linux/mm.h>
@@ -10,21 +10,22 @@
 
 #include "../internal.h"
 
-struct foreign {
+struct on_device {
 	void *owner;
+	bool owned;
 	unsigned long addr;
 };
 
-static bool is_foreign(softleaf_t entry, void *owner)
+static bool is_sought(softleaf_t entry, const struct on_device *sought)
 {
 	return softleaf_is_device_private(entry) &&
-	       page_pgmap(softleaf_to_page(entry))->owner != owner;
+	       (page_pgmap(softleaf_to_page(entry))->owner == sought->owner) == sought->owned;
 }
 
-static int foreign_pmd(pmd_t *pmd, unsigned long addr, unsigned long end,
-		       struct mm_walk *walk)
+static int on_device_pmd(pmd_t *pmd, unsigned long addr, unsigned long end,
+			 struct mm_walk *walk)
 {
-	struct foreign *found = walk->private;
+	struct on_device *found = walk->private;
 	pte_t *start, *pte;
 	spinlock_t *ptl;
 	int ret = 0;
@@ -32,7 +33,7 @@ static int foreign_pmd(pmd_t *pmd, unsigned long addr, unsigned long end,
 	ptl = pmd_trans_huge_lock(pmd, walk->vma);
 	if (ptl) {
 		if (!pmd_present(*pmd))
-			ret = is_foreign(softleaf_from_pmd(*pmd), found->owner);
+			ret = is_sought(softleaf_from_pmd(*pmd), found);
 		spin_unlock(ptl);
 		found->addr = addr;
 		return ret;
@@ -47,7 +48,7 @@ static int foreign_pmd(pmd_t *pmd, unsigned long addr, unsigned long end,
 
 		if (pte_none(ptent) || pte_present(ptent))
 			continue;
-		if (is_foreign(softleaf_from_pte(ptent), found->owner)) {
+		if (is_sought(softleaf_from_pte(ptent), found)) {
 			found->addr = addr;
 			ret = 1;
 			break;
@@ -58,19 +59,19 @@ static int foreign_pmd(pmd_t *pmd, unsigned long addr, unsigned long end,
 	return ret;
 }
 
-static const struct mm_walk_ops foreign_ops = {
-	.pmd_entry	= foreign_pmd,
+static const struct mm_walk_ops on_device_ops = {
+	.pmd_entry	= on_device_pmd,
 	.walk_lock	= PGWALK_RDLOCK,
 };
 
 /*
  * The first address of a range that is in the memory of a device whose manager
- * is not @owner, or @end.  With mmap_lock held.
+ * is @owner or, if not @owned, somebody else; or @end.  With mmap_lock held.
  */
-unsigned long gmem_foreign(struct mm_struct *mm, unsigned long start,
-			   unsigned long end, void *owner)
+unsigned long gmem_find_on_device(struct mm_struct *mm, unsigned long start,
+				  unsigned long end, void *owner, bool owned)
 {
-	struct foreign found = { .owner = owner };
+	struct on_device found = { .owner = owner, .owned = owned };
 
-	return walk_page_range(mm, start, end, &foreign_ops, &found) > 0 ? found.addr : end;
+	return walk_page_range(mm, start, end, &on_device_ops, &found) > 0 ? found.addr : end;
 }
