@@ -19,6 +19,7 @@
 #include <linux/mman.h>
 #include <linux/nodemask.h>
 #include <linux/sched/mm.h>
+#include <linux/secretmem.h>
 #include <linux/sched/signal.h>
 #include <linux/syscalls.h>
 #include <linux/swap.h>
@@ -50,14 +51,21 @@ subsys_initcall(gmem_start);
  * @flags: MAP_* flags with %MAP_PEER_SHARED
  * @vm_flags: VM_* flags, to be added to
  *
- * Return: 0, or -EINVAL together with MAP_HUGETLB or for a file of hugetlbfs.
+ * A driver's mapping is refused later, when a device asks for it: which kind it
+ * is says its mmap function.
+ *
+ * Return: 0, or -EINVAL together with MAP_HUGETLB or for a file of hugetlbfs, of
+ * memfd_secret(2) or on DAX.
  */
 int gmem_mmap_flags(struct file *file, unsigned long flags,
 		    unsigned long *vm_flags)
 {
 	if (!gmem_enabled)
 		return 0;
-	if ((flags & MAP_HUGETLB) || (file && is_file_hugepages(file)))
+	if (flags & MAP_HUGETLB)
+		return -EINVAL;
+	if (file && (is_file_hugepages(file) || IS_DAX(file_inode(file)) ||
+		     secretmem_mapping(file->f_mapping)))
 		return -EINVAL;
 	*vm_flags |= VM_PEER_SHARED;
 	return 0;

@@ -5,7 +5,9 @@
 #ifdef CONFIG_GMEM
 
 #include <linux/huge_mm.h>
+#include <linux/fs.h>
 #include <linux/hmm.h>
+#include <linux/hugetlb_inline.h>
 #include <linux/ioport.h>
 #include <linux/ksm.h>
 #include <linux/memremap.h>
@@ -13,6 +15,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagemap.h>
+#include <linux/secretmem.h>
 #include <linux/swap.h>
 
 /* Folios */
@@ -243,6 +246,18 @@ rust_helper_request_device_region(unsigned long size, const char *name)
 __rust_helper bool rust_helper_vma_is_anonymous(struct vm_area_struct *vma)
 {
 	return vma_is_anonymous(vma);
+}
+
+/*
+ * Only such memory has pages that the kernel may read, count and move.  The flags
+ * are those of a driver; that a device may write a shadow stack must never be.
+ */
+__rust_helper bool rust_helper_vma_is_ordinary(struct vm_area_struct *vma)
+{
+	const vm_flags_t special = VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_SHADOW_STACK;
+
+	return !(vma->vm_flags & special) && !is_vm_hugetlb_page(vma) &&
+	       !vma_is_secretmem(vma) && !vma_is_dax(vma);
 }
 
 __rust_helper bool rust_helper_vma_thp_allowed(struct vm_area_struct *vma)

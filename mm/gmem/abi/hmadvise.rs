@@ -158,7 +158,7 @@ fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
 
     for_each_vma(&mmap, range, |vma, part| {
         // It may have become another mapping since it was checked.
-        if vma.flags() & vma_info::VM_PEER_SHARED == 0 {
+        if vma.flags() & vma_info::VM_PEER_SHARED == 0 || !vma_info::is_ordinary(vma) {
             return Ok(());
         }
         let changed = advice.change(part, change, |_, _, _| {});
@@ -267,7 +267,7 @@ pub(crate) fn check(mm: &MmWithUser, range: PageRange) -> Result<bool> {
         (next << crate::range::PAGE_SHIFT) as usize,
         range.end_byte() as usize,
     ) {
-        if vma.flags() & vma_info::VM_PEER_SHARED == 0 {
+        if vma.flags() & vma_info::VM_PEER_SHARED == 0 || !vma_info::is_ordinary(vma) {
             return Err(EINVAL);
         }
         let pages = to_host::pages_of(vma);

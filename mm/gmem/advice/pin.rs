@@ -184,6 +184,7 @@ fn may_pin(vma: &VmaRef) -> bool {
     vma.flags() & vma_info::VM_PEER_SHARED != 0
         && vma.flags() & vma_info::VM_LOCKED == 0
         && vma_info::is_anonymous(vma)
+        && vma_info::is_ordinary(vma)
 }
 
 /// Unpins the range, from the device with this number or from whichever. Returns whether pages of

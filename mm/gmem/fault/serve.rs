@@ -372,7 +372,7 @@ impl Part<'_> {
         } else {
             bindings::VM_READ
         };
-        if !shared {
+        if !shared || !vma_info::is_ordinary(vma) {
             Err(EFAULT)
         } else if flags & wants != wants {
             Err(EPERM)

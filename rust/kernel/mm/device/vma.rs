@@ -56,6 +56,16 @@ pub fn is_anonymous(vma: &VmaRef) -> bool {
     unsafe { bindings::vma_is_anonymous(vma.as_ptr()) }
 }
 
+/// Returns whether the kernel may read, count and move the VMA's pages: it is neither a driver's
+/// mapping (`VM_IO`, `VM_PFNMAP`, `VM_MIXEDMAP`), nor secret, nor a shadow stack, nor of DAX or
+/// hugetlbfs.
+///
+/// To be asked at each fault: mmap, mremap and drivers put other memory in the same place.
+pub fn is_ordinary(vma: &VmaRef) -> bool {
+    // SAFETY: `vma` is a valid VMA, and mmap_lock keeps its flags from being changed.
+    unsafe { bindings::vma_is_ordinary(vma.as_ptr()) }
+}
+
 /// Returns whether a fault in the VMA may install a huge page.
 pub fn thp_allowed(vma: &VmaRef) -> bool {
     // SAFETY: `vma` is a valid VMA.
