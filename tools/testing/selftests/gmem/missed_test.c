@@ -249,9 +249,9 @@ TEST_F_TIMEOUT(missed, evicted_pages_are_counted, 60)
 	long long evicted, pages;
 	char *buf;
 
+	close(self->fd);
 	npu_unload();
 	npu_require(&(struct npu_config){ .count = 1, .mem_mib = 16 });
-	close(self->fd);
 	self->fd = npu_open(0);
 	total = npu_info(self->fd).mem_total;
 	len = 2 * total;
