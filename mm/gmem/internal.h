@@ -13,6 +13,7 @@ struct cgroup_subsys_state;
 struct device;
 struct dmem_cgroup_pool_state;
 struct dmem_cgroup_region;
+struct folio;
 struct gm_dev_stats;
 struct gmem_lease;
 struct mem_cgroup;
@@ -110,15 +111,21 @@ bool gmem_dmem_may_evict(struct dmem_cgroup_pool_state *limit,
 			 bool *hit_low);
 void gmem_return_soon(void);
 
-/* replica/source.c, called by Rust */
+/* replica/lease.c, called by Rust and source.c */
 struct gmem_lease *gmem_lease_get(struct mm_struct *mm, unsigned long addr);
 void gmem_lease_hold(struct gmem_lease *lease);
 void gmem_lease_put(struct gmem_lease *lease);
 bool gmem_lease_broken(struct gmem_lease *lease);
 bool gmem_lease_covers(struct gmem_lease *lease, struct vm_area_struct *vma);
+bool gmem_lease_refer(struct gmem_lease *lease, struct folio *folio);
+void gmem_lease_unrefer(struct gmem_lease *lease, struct folio *folio);
+
+/* replica/source.c, called by Rust */
 void gmem_originals(struct vm_area_struct *vma, unsigned long start,
-		    unsigned long nr, bool is_file, unsigned long *pfns,
-		    bool *may_drain);
+		    unsigned long nr, struct gmem_lease *lease,
+		    unsigned long *pfns, bool *may_drain);
+void gmem_originals_put(struct gmem_lease *lease, unsigned long *pfns,
+			unsigned long nr);
 
 /* abi/, called by C */
 void gmem_return_chunks(void);

@@ -230,6 +230,7 @@ impl Part<'_> {
         })?;
         let lease = self
             .copying(self.attributes(rest.first()).1)
+            .filter(|_| self.request.purpose != Purpose::Ahead)
             .and_then(|_| Lease::of(self.mm, rest.start_byte() as usize));
         let mut moves = 0;
 

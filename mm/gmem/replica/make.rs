@@ -180,10 +180,10 @@ impl Part<'_> {
         if !(wanted.first()..wanted.end()).any(|page| lacks(&page)) {
             return Ok(old);
         }
-        let originals = source::take(vma, part, lease.is_some(), may_drain);
+        let originals = source::take(vma, part, lease, may_drain);
         let more = (wanted.first()..wanted.end()).filter(lacks).any(|page| {
-            let original = originals.get(page.wrapping_sub(first) as usize);
-            original.is_some_and(Option::is_some)
+            let index = page.wrapping_sub(first) as usize;
+            originals.frame(index).is_some()
         });
         if !more {
             return Ok(old);
@@ -194,6 +194,6 @@ impl Part<'_> {
         };
         let run = evict::take(memory, self.payer, WINDOW, spot, waiting)?;
 
-        Draft::new(memory, run, first, originals, lease.cloned()).map(Some)
+        Draft::new(memory, run, first, originals).map(Some)
     }
 }

@@ -61,18 +61,15 @@ fn after((first, device): Key) -> Key {
 pub(crate) struct Copy {
     run: Run,
     originals: Originals,
-    /// That of the file, if it is one.
-    lease: Option<Lease>,
     stats: Arc<Stats>,
 }
 
 impl Copy {
-    fn new(mut run: Run, originals: Originals, lease: Option<Lease>, memory: &Memory) -> Self {
+    fn new(mut run: Run, originals: Originals, memory: &Memory) -> Self {
         run.is_for_copy();
         let copy = Self {
             run,
             originals,
-            lease,
             stats: memory.parts().stats.clone(),
         };
         copy.stats.duplicated.add(copy.pages() << PAGE_SHIFT);
@@ -80,11 +77,11 @@ impl Copy {
     }
 
     fn is(&self, draft: &Draft) -> bool {
-        self.run.first() == draft.page && frames_of(&self.originals) == draft.frames
+        self.run.first() == draft.page && self.originals.frames() == draft.frames
     }
 
     fn pages(&self) -> usize {
-        self.originals.iter().flatten().count()
+        self.originals.count()
     }
 }
 
@@ -128,7 +125,7 @@ impl Copies {
         Some(Draft {
             key,
             page: copy.run.first(),
-            frames: frames_of(&copy.originals),
+            frames: copy.originals.frames(),
             new: None,
         })
     }
@@ -247,7 +244,7 @@ pub(crate) fn drop_memory(memory: &Memory) {
 
 /// Drops the copies of a file that is about to be written.
 pub(crate) fn drop_file(is_lease: impl Fn(&Lease) -> bool) {
-    drop_all(|_, copy| copy.lease.as_ref().is_some_and(&is_lease));
+    drop_all(|_, copy| copy.originals.lease().is_some_and(&is_lease));
 }
 
 /// The page frames of no host pages.
@@ -270,17 +267,11 @@ impl Draft {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(
-        memory: &Memory,
-        run: Run,
-        first: u64,
-        originals: Originals,
-        lease: Option<Lease>,
-    ) -> Result<Self> {
+    pub(crate) fn new(memory: &Memory, run: Run, first: u64, originals: Originals) -> Result<Self> {
         let key = (first, memory.parts().id);
         let page = run.first();
-        let frames = frames_of(&originals);
-        let copy = Copy::new(run, originals, lease, memory);
+        let frames = originals.frames();
+        let copy = Copy::new(run, originals, memory);
 
         Ok(Self {
             key,
@@ -399,12 +390,4 @@ impl Drafts {
             }
         }
     }
-}
-
-fn frames_of(originals: &Originals) -> [usize; WINDOW] {
-    let mut frames = NO_FRAMES;
-    for (frame, original) in frames.iter_mut().zip(originals) {
-        *frame = original.as_ref().map_or(0, |original| original.pfn());
-    }
-    frames
 }

@@ -3,246 +3,25 @@
  * Host pages of which devices may have copies, because nobody can write them
  * without a notification: what source.rs needs of C.
  *
- * A file is kept from being written by a read lease.  An anonymous page is
+ * A file is kept from being written by a lease (lease.c).  An anonymous page is
  * mapped read-only and not exclusively, and a reference keeps copy-on-write
  * from taking it back into use for one writer.
  */
-#include <linux/file.h>
-#include <linux/filelock.h>
 #include <linux/fs.h>
-#include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mmu_notifier.h>
-#include <linux/mutex.h>
 #include <linux/pagewalk.h>
 #include <linux/rmap.h>
-#include <linux/slab.h>
-#include <linux/spinlock.h>
 #include <linux/swap.h>
-#include <linux/workqueue.h>
-#include <uapi/linux/fcntl.h>
 
 #include "../internal.h"
-
-/*
- * The guarantee that a file is not written: a read lease, or the seal of a
- * memfd.  There is one for each inode.  It goes when nobody uses it, or after
- * the copies when a writer waits; both happen in @work.
- */
-struct gmem_lease {
-	struct list_head node;
-	unsigned int users;		/* and @node, under leases_lock */
-	struct inode *inode;		/* that of @file */
-	struct file *file;
-	bool leased;			/* there is a lease; changed by @work only */
-	bool broken;
-	struct work_struct work;
-};
-
-static DEFINE_SPINLOCK(leases_lock);
-static LIST_HEAD(leases);
-/* One lease is made at a time, so that no inode gets two. */
-static DEFINE_MUTEX(lease_make_lock);
-
-static bool lease_break(struct file_lease *fl)
-{
-	struct gmem_lease *lease = fl->c.flc_owner;
-
-	WRITE_ONCE(lease->broken, true);
-	queue_work(system_dfl_wq, &lease->work);
-	/* Not yet: there are copies. */
-	return false;
-}
-
-static int lease_open_conflict(struct file *file, int arg)
-{
-	return inode_is_open_for_write(file_inode(file)) ? -EAGAIN : 0;
-}
-
-/* The writer waits until the copies are gone, however long it takes. */
-static bool lease_timed_out(struct file_lease *fl)
-{
-	return false;
-}
-
-static const struct lease_manager_operations lease_ops = {
-	.lm_break		= lease_break,
-	.lm_change		= lease_modify,
-	.lm_open_conflict	= lease_open_conflict,
-	.lm_breaker_timedout	= lease_timed_out,
-};
-
-static void lease_work(struct work_struct *work)
-{
-	struct gmem_lease *lease = container_of(work, struct gmem_lease, work);
-	bool gone;
-
-	if (READ_ONCE(lease->broken))
-		gmem_drop_leased(lease);
-
-	spin_lock(&leases_lock);
-	/* A put() that came later has queued the work again. */
-	gone = !lease->users && !work_pending(work);
-	if (gone)
-		list_del(&lease->node);
-	spin_unlock(&leases_lock);
-
-	if (lease->leased && (gone || READ_ONCE(lease->broken))) {
-		void *owner = lease;
-
-		kernel_setlease(lease->file, F_UNLCK, NULL, &owner);
-		lease->leased = false;
-	}
-	if (gone) {
-		/*
-		 * The lease may have been broken since, but not after it was
-		 * given back.
-		 */
-		cancel_work(work);
-		fput(lease->file);
-		kfree(lease);
-	}
-}
-
-/* A file of our own: a lease changes the owner of the file it is on. */
-static int lease_take(struct gmem_lease *lease, struct file *file)
-{
-	struct file_lease *fl;
-	int err;
-
-	if (!file->f_op->setlease)
-		return -EINVAL;
-	if (inode_is_open_for_write(lease->inode))
-		return -EAGAIN;
-	lease->file = dentry_open_nonotify(&file->f_path,
-					   O_RDONLY | O_LARGEFILE | O_NONBLOCK,
-					   file->f_cred);
-	if (IS_ERR(lease->file))
-		return PTR_ERR(lease->file);
-
-	fl = locks_alloc_lease();
-	err = -ENOMEM;
-	if (fl) {
-		fl->fl_lmops = &lease_ops;
-		fl->c.flc_flags = FL_LEASE;
-		fl->c.flc_type = F_RDLCK;
-		fl->c.flc_owner = lease;
-		fl->c.flc_pid = current->tgid;
-		fl->c.flc_file = lease->file;
-		lease->leased = true;
-		err = kernel_setlease(lease->file, F_RDLCK, &fl, NULL);
-		if (fl)
-			locks_free_lease(fl);
-	}
-	if (err)
-		fput(lease->file);
-	return err;
-}
-
-static struct gmem_lease *lease_make(struct file *file)
-{
-	struct inode *inode = file_inode(file);
-	struct gmem_lease *lease;
-	int seals = memfd_get_seals(file);
-	bool sealed = seals > 0 && (seals & F_SEAL_WRITE);
-
-	if (!S_ISREG(inode->i_mode) || IS_DAX(inode))
-		return NULL;
-	/* Files that were never opened by name do not count their writers. */
-	if (!sealed && (inode->i_sb->s_flags & SB_KERNMOUNT))
-		return NULL;
-
-	lease = kzalloc_obj(*lease);
-	if (!lease)
-		return NULL;
-	lease->inode = inode;
-	lease->users = 1;
-	INIT_WORK(&lease->work, lease_work);
-	if (sealed) {
-		lease->file = get_file(file);
-	} else if (lease_take(lease, file)) {
-		kfree(lease);
-		return NULL;
-	}
-	spin_lock(&leases_lock);
-	list_add(&lease->node, &leases);
-	spin_unlock(&leases_lock);
-	return lease;
-}
-
-/*
- * Returns the guarantee for the file mapped at @addr, or NULL when there can be
- * none.  Must not be called under mmap_lock.
- */
-struct gmem_lease *gmem_lease_get(struct mm_struct *mm, unsigned long addr)
-{
-	struct gmem_lease *lease, *found = NULL;
-	struct vm_area_struct *vma;
-	struct file *file = NULL;
-	bool broken = false;
-
-	mmap_read_lock(mm);
-	vma = vma_lookup(mm, addr);
-	if (vma && vma->vm_file)
-		file = get_file(vma->vm_file);
-	mmap_read_unlock(mm);
-	if (!file)
-		return NULL;
-
-	mutex_lock(&lease_make_lock);
-	spin_lock(&leases_lock);
-	list_for_each_entry(lease, &leases, node) {
-		if (lease->inode != file_inode(file))
-			continue;
-		/* One that ends is in the way of the next. */
-		broken = READ_ONCE(lease->broken);
-		if (!broken) {
-			found = lease;
-			found->users++;
-		}
-		break;
-	}
-	spin_unlock(&leases_lock);
-	if (!found && !broken)
-		found = lease_make(file);
-	mutex_unlock(&lease_make_lock);
-	fput(file);
-	return found;
-}
-
-/* Callable anywhere. */
-void gmem_lease_hold(struct gmem_lease *lease)
-{
-	spin_lock(&leases_lock);
-	lease->users++;
-	spin_unlock(&leases_lock);
-}
-
-/* Callable anywhere. */
-void gmem_lease_put(struct gmem_lease *lease)
-{
-	spin_lock(&leases_lock);
-	if (!--lease->users)
-		queue_work(system_dfl_wq, &lease->work);
-	spin_unlock(&leases_lock);
-}
-
-bool gmem_lease_broken(struct gmem_lease *lease)
-{
-	return READ_ONCE(lease->broken);
-}
-
-/* Is it the file of @lease that @vma maps? */
-bool gmem_lease_covers(struct gmem_lease *lease, struct vm_area_struct *vma)
-{
-	return vma->vm_file && file_inode(vma->vm_file) == lease->inode;
-}
 
 /* What gmem_originals() found out about a page. */
 enum original {
 	ORIGINAL_TAKEN,
 	ORIGINAL_WRITABLE,	/* it has to be write-protected first */
+	ORIGINAL_REFERRED,	/* somebody refers to it */
 	ORIGINAL_NONE,
 };
 
@@ -251,7 +30,7 @@ enum original {
  * take a reference.
  */
 static enum original original_take(struct vm_area_struct *vma, unsigned long addr,
-				   bool is_file, unsigned long *pfn)
+				   struct gmem_lease *lease, unsigned long *pfn)
 {
 	enum original result = ORIGINAL_NONE;
 	struct folio_walk fw;
@@ -274,13 +53,19 @@ static enum original original_take(struct vm_area_struct *vma, unsigned long add
 			*pfn += (addr & ~HPAGE_PMD_MASK) >> PAGE_SHIFT;
 		folio_get(folio);
 		result = ORIGINAL_TAKEN;
-	} else if (is_file) {
+	} else if (lease) {
 		/* Without writers no page of the file is writable. */
 		if (folio_test_anon(folio) || writable ||
 		    READ_ONCE(folio->mapping) != vma->vm_file->f_mapping)
 			goto out;
+		if (!gmem_lease_refer(lease, folio)) {
+			result = ORIGINAL_REFERRED;
+			/* What is pinned stays so. */
+			if (folio_maybe_dma_pinned(folio))
+				result = ORIGINAL_NONE;
+			goto out;
+		}
 		*pfn = page_to_pfn(fw.page);
-		folio_get(folio);
 		result = ORIGINAL_TAKEN;
 	} else if (folio_test_anon(folio) && !folio_is_zone_device(folio)) {
 		bool merged = folio_test_ksm(folio);
@@ -381,7 +166,7 @@ static bool originals_protect(struct vm_area_struct *vma, unsigned long start,
 		unsigned long addr = start + i * PAGE_SIZE;
 
 		if (pfns[i] ||
-		    original_take(vma, addr, false, &pfns[i]) != ORIGINAL_WRITABLE)
+		    original_take(vma, addr, NULL, &pfns[i]) != ORIGINAL_WRITABLE)
 			continue;
 		original_split(vma, addr);
 		first = min(first, i);
@@ -402,35 +187,71 @@ static bool originals_protect(struct vm_area_struct *vma, unsigned long start,
 	return busy;
 }
 
+/* Returns what is the matter with those that could not be taken. */
+static enum original originals_take(struct vm_area_struct *vma, unsigned long start,
+				    unsigned long nr, struct gmem_lease *lease,
+				    unsigned long *pfns)
+{
+	enum original result = ORIGINAL_NONE, one;
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		if (pfns[i])
+			continue;
+		one = original_take(vma, start + i * PAGE_SIZE, lease, &pfns[i]);
+		if (one == ORIGINAL_WRITABLE || one == ORIGINAL_REFERRED)
+			result = one;
+	}
+	return result;
+}
+
 /*
  * Take a reference to each page from @start on that nobody can write without a
  * notification while the reference is held; @pfns gets the frames, or 0.  The
- * pages of a file must be guaranteed by a lease.  mmap_lock is held.
+ * pages of a file must be guaranteed by @lease.  mmap_lock is held.
  *
  * @may_drain says that the lists of other CPUs may be emptied, which takes long,
  * and becomes false when they were: a fault waits for that once.
  */
 void gmem_originals(struct vm_area_struct *vma, unsigned long start,
-		    unsigned long nr, bool is_file, unsigned long *pfns,
-		    bool *may_drain)
+		    unsigned long nr, struct gmem_lease *lease,
+		    unsigned long *pfns, bool *may_drain)
 {
-	bool writable = false;
-	unsigned long i;
+	enum original result;
 
-	for (i = 0; i < nr; i++) {
-		pfns[i] = 0;
-		if (original_take(vma, start + i * PAGE_SIZE, is_file,
-				  &pfns[i]) == ORIGINAL_WRITABLE)
-			writable = true;
-	}
-	if (!writable)
+	memset(pfns, 0, nr * sizeof(*pfns));
+	result = originals_take(vma, start, nr, lease, pfns);
+	if (result != ORIGINAL_WRITABLE && result != ORIGINAL_REFERRED)
 		return;
 
 	/* A new page is in a list of a CPU that refers to it. */
 	lru_add_drain();
-	if (originals_protect(vma, start, nr, pfns) && *may_drain) {
+	if (lease) {
+		if (originals_take(vma, start, nr, lease, pfns) == ORIGINAL_REFERRED &&
+		    *may_drain) {
+			*may_drain = false;
+			lru_add_drain_all();
+			originals_take(vma, start, nr, lease, pfns);
+		}
+	} else if (originals_protect(vma, start, nr, pfns) && *may_drain) {
 		*may_drain = false;
 		lru_add_drain_all();
 		originals_protect(vma, start, nr, pfns);
+	}
+}
+
+/* Give back what gmem_originals() has taken.  Callable anywhere. */
+void gmem_originals_put(struct gmem_lease *lease, unsigned long *pfns,
+			unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		if (!pfns[i])
+			continue;
+		if (lease)
+			gmem_lease_unrefer(lease, pfn_folio(pfns[i]));
+		else
+			folio_put(pfn_folio(pfns[i]));
 	}
 }

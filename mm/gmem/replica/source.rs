@@ -3,10 +3,7 @@
 //! Host pages of which devices may have copies: nobody writes them without a notification.
 
 use crate::range::PageRange;
-use core::{
-    num::NonZeroUsize,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     mm::{
@@ -80,61 +77,88 @@ impl Drop for Lease {
     }
 }
 
-/// A reference to a host page that keeps it from being written where it is mapped.
+/// The host pages of a window, by the place in it, each with a reference that keeps it from being
+/// written where it is mapped.
 ///
 /// # Invariants
 ///
-/// The value is a page frame to whose folio we hold a reference.
-pub(crate) struct Original(NonZeroUsize);
+/// A frame is 0 or that of a page to whose folio we hold a reference, taken by `gmem_originals()`
+/// with the lease.
+pub(crate) struct Originals {
+    frames: [usize; WINDOW],
+    lease: Option<Lease>,
+}
 
-impl Original {
-    /// Returns the page frame.
-    pub(crate) fn pfn(&self) -> usize {
-        self.0.get()
+impl Originals {
+    /// Returns the page frames; 0 where there is none.
+    pub(crate) fn frames(&self) -> [usize; WINDOW] {
+        self.frames
+    }
+
+    /// Returns the page frame at a place of the window, if there is one.
+    pub(crate) fn frame(&self, index: usize) -> Option<usize> {
+        self.frames.get(index).copied().filter(|frame| *frame != 0)
+    }
+
+    /// Returns how many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.frames.iter().filter(|frame| **frame != 0).count()
+    }
+
+    /// Returns the lease of the file that the pages are of.
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
     }
 }
 
-impl Drop for Original {
+impl Drop for Originals {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::folio_put(bindings::pfn_folio(self.0.get())) };
+        // SAFETY: By the type invariants; the references are ours to give back.
+        unsafe {
+            bindings::gmem_originals_put(
+                lease_ptr(self.lease.as_ref()),
+                self.frames.as_mut_ptr(),
+                WINDOW,
+            );
+        }
     }
 }
 
-/// The originals of a window, by the place in it.
-pub(crate) type Originals = [Option<Original>; WINDOW];
+fn lease_ptr(lease: Option<&Lease>) -> *mut bindings::gmem_lease {
+    lease.map_or(core::ptr::null_mut(), |lease| lease.0.as_ptr())
+}
 
 /// Takes those pages of `range`, which lies inside the VMA and in one window, that can have copies.
 ///
-/// Anonymous pages are write-protected for it. `is_file` says that a [`Lease`] covers the VMA.
-/// Sends notifications, so the map lock must not be held. `may_drain` says that the lists of other
-/// CPUs may be emptied, which is waited for, and becomes `false` when they were.
+/// Anonymous pages are write-protected for it; `lease` covers the VMA of a file. Sends
+/// notifications, so the map lock must not be held. `may_drain` says that the lists of other CPUs
+/// may be emptied, which is waited for, and becomes `false` when they were.
 pub(crate) fn take(
     vma: &VmaRef,
     range: PageRange,
-    is_file: bool,
+    lease: Option<&Lease>,
     may_drain: &mut bool,
 ) -> Originals {
-    let mut pfns = [0usize; WINDOW];
-    let mut originals = [const { None }; WINDOW];
-    let first = range.first() as usize & (WINDOW - 1);
-    let Some(pfns) = pfns.get_mut(..(range.count() as usize).min(WINDOW - first)) else {
-        return originals;
+    let mut originals = Originals {
+        frames: [0; WINDOW],
+        lease: lease.cloned(),
     };
-    // SAFETY: The VMA is valid and mmap_lock held, as `vma` shows; there is room for all frames.
-    unsafe {
-        bindings::gmem_originals(
-            vma.as_ptr(),
-            (range.first() << PAGE_SHIFT) as usize,
-            pfns.len(),
-            is_file,
-            pfns.as_mut_ptr(),
-            may_drain,
-        );
-    }
-    for (original, pfn) in originals.iter_mut().skip(first).zip(pfns.iter()) {
-        // INVARIANT: The function took a reference for each frame that it returned.
-        *original = NonZeroUsize::new(*pfn).map(Original);
+    let first = range.first() as usize & (WINDOW - 1);
+    let count = (range.count() as usize).min(WINDOW - first);
+    if let Some(frames) = originals.frames.get_mut(first..first + count) {
+        // INVARIANT: The function takes a reference for each frame that it returns.
+        // SAFETY: The VMA is valid and mmap_lock held, as `vma` shows; there is room for all
+        // frames.
+        unsafe {
+            bindings::gmem_originals(
+                vma.as_ptr(),
+                (range.first() << PAGE_SHIFT) as usize,
+                frames.len(),
+                lease_ptr(lease),
+                frames.as_mut_ptr(),
+                may_drain,
+            );
+        }
     }
     originals
 }

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See dup_util.h. */
+#include <fcntl.h>
 #include <glob.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "dup_util.h"
 
@@ -79,4 +86,65 @@ bool copied_wait(int npu, long long bytes)
 		sleep_ms(10);
 	}
 	return true;
+}
+
+#define IMAGE	"/tmp/gmem-dup.img"
+
+static char loop[32];
+
+static void loop_free(void)
+{
+	int fd = open(loop, O_RDONLY | O_CLOEXEC);
+
+	ioctl(fd, LOOP_CLR_FD);
+	close(fd);
+	unlink(IMAGE);
+	*loop = 0;
+}
+
+static int make_ext4(void)
+{
+	struct loop_config config = {};
+	int control, fd, err;
+
+	if (system("rm -f " IMAGE "; mkfs.ext4 -q -b 4096 " IMAGE " 64M >/dev/null 2>&1"))
+		return -ENOENT;
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	snprintf(loop, sizeof(loop), "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
+	close(control);
+	fd = open(loop, O_RDWR | O_CLOEXEC);
+	config.fd = open(IMAGE, O_RDWR | O_CLOEXEC);
+	err = ioctl(fd, LOOP_CONFIGURE, &config) ? -errno : 0;
+	close(config.fd);
+	/* Nobody else may have a mounted disk open for writing. */
+	close(fd);
+	if (!err && mount(loop, DUP_DIR, "ext4", 0, NULL)) {
+		err = -errno;
+		loop_free();
+	}
+	return err;
+}
+
+int dup_mount(const char *type)
+{
+	mkdir(DUP_DIR, 0755);
+	if (!strcmp(type, "ext4"))
+		return make_ext4();
+	return mount("none", DUP_DIR, type, 0, NULL) ? -errno : 0;
+}
+
+int dup_umount(unsigned int ms)
+{
+	uint64_t end = now_ms() + ms;
+	int err;
+
+	for (;;) {
+		err = umount(DUP_DIR) ? -errno : 0;
+		if (err != -EBUSY || now_ms() >= end)
+			break;
+		sleep_ms(10);
+	}
+	if (!err && *loop)
+		loop_free();
+	return err;
 }

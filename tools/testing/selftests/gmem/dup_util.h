@@ -23,4 +23,10 @@ long long counter(int npu, const char *key);	/* of the device, in debugfs */
 long long copied(int npu);			/* bytes of copies it has now */
 bool copied_wait(int npu, long long bytes);
 
+/* A file system of its own; "ext4" is in a file, -ENOENT without mkfs.ext4. */
+#define DUP_DIR "/tmp/gmem-dup"
+int dup_mount(const char *type);
+/* Unmount it; if it is busy try again for so long. Returns a negative errno. */
+int dup_umount(unsigned int ms);
+
 #endif /* DUP_UTIL_H */
