@@ -118,8 +118,8 @@ impl Npu {
     ///
     /// # Errors
     ///
-    /// `EBUSY` when some page could not leave, `EIO` when it could not be copied; the NPU then works
-    /// on.
+    /// `EBUSY` when some page could not leave, `EIO` when it could not be copied; the NPU then
+    /// works on.
     pub(crate) fn unplug(&self) -> Result {
         let mut gone = self.gone.lock();
         if *gone {

@@ -183,8 +183,8 @@ static int broken_copy(void *dev, const struct gm_copy *runs, u32 nr, u64 *fence
 
 static bool node_goes(int nid)
 {
-	for (int i = 0; i < 500 && node_online(nid); i++)
-		msleep(10);
+	for (int i = 0; i < 250 && node_online(nid); i++)
+		msleep(20);
 	return !node_online(nid);
 }
 

@@ -56,8 +56,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// `EBUSY` when pages would not leave, `ENOMEM` when the host has no room, `EIO` when the device
-    /// would not give the bytes, `ENODEV` when there is no memory or the device is dead.
+    /// `EBUSY` when pages would not leave, `ENOMEM` when the host has no room, `EIO` when the
+    /// device would not give the bytes, `ENODEV` when there is no memory or the device is dead.
     pub(crate) fn unregister_memory(&self) -> Result {
         self.close()?;
         let owner = self.owner.lock();

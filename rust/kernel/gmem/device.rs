@@ -126,8 +126,8 @@ impl<M: Mmu> Device<M> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` when some page could not leave, `EIO` when the device did not give its bytes, `ENOMEM`:
-    /// the memory stays registered. `ENODEV` when there is none, or the device is dead.
+    /// `EBUSY` when some page could not leave, `EIO` when the device did not give its bytes,
+    /// `ENOMEM`: the memory stays registered. `ENODEV` when there is none, or the device is dead.
     pub fn unregister_physmem(&self) -> Result {
         // SAFETY: By the type invariant.
         to_result(unsafe { bindings::gm_dev_unregister_physmem(self.as_raw()) })

@@ -111,7 +111,8 @@ impl PageTable {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when a leaf was taken out since [`prepare`](Self::prepare); then nothing was entered.
+    /// `EAGAIN` when a leaf was taken out since [`prepare`](Self::prepare); then nothing was
+    /// entered.
     pub fn enter(&self, maps: &[Map]) -> Result {
         for map in maps {
             self.block(map.va()).ok_or(EAGAIN)?;

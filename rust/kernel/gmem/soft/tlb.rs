@@ -163,7 +163,8 @@ impl Tlb {
 
 impl Step<'_> {
     /// Finds how `va` is reached; `walk` looks into the page table. It does so under the lock that
-    /// a flush takes, so that what it finds is not remembered after the flush that follows a change.
+    /// a flush takes, so that what it finds is not remembered after the flush that follows a
+    /// change.
     pub fn lookup(
         &self,
         space: u64,

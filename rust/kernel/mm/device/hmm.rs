@@ -133,6 +133,7 @@ pub fn read<T: Operations>(
     };
 
     // SAFETY: `range` describes memory that `pfns` owns (`PagePfn` is transparent), mmap_lock is
-    // held as the guard shows, which is that of the notifier's address space, and the notifier is inserted.
+    // held as the guard shows, which is that of the notifier's address space, and the notifier is
+    // inserted.
     to_result(unsafe { bindings::hmm_range_fault(&mut range) })
 }

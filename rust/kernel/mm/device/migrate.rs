@@ -353,9 +353,9 @@ impl<'a> Migration<'a> {
 
     /// Says that page `i`, and the pages after it that the folio covers, go to `folio`.
     ///
-    /// Returns `false`, and gives the folio back, when that cannot be: there is no such page, it has
-    /// a destination already, or the folio is a huge one and the page does not start a huge page
-    /// that is all in the range; nothing is to be copied then.
+    /// Returns `false`, and gives the folio back, when that cannot be: there is no such page, it
+    /// has a destination already, or the folio is a huge one and the page does not start a huge
+    /// page that is all in the range; nothing is to be copied then.
     #[inline]
     #[must_use]
     pub fn set_dst(&mut self, i: usize, folio: LockedFolio) -> bool {

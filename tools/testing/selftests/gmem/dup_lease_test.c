@@ -197,7 +197,7 @@ TEST_F(lease, break_time)
 /* overlayfs truncates the inode below, and breaks the leases of its own only. */
 TEST_F(lease, overlay)
 {
-	static const char *dirs[] = { "/lower", "/upper", "/work", "/merged" };
+	static const char * const dirs[] = { "/lower", "/upper", "/work", "/merged" };
 	const char *path = DUP_DIR "/merged/weights";
 	char name[64], *buf;
 	int i;

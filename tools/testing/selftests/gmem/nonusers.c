@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "kselftest.h"
+
 #define KIB	1024UL
 #define MIB	(1024 * KIB)
 #define BLOCK	(2 * MIB)
@@ -204,7 +206,7 @@ int main(void)
 	size_t i;
 	int round;
 
-	for (i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(operations); i++) {
 		const struct operation *op = &operations[i];
 		unsigned long long best = -1ULL;
 
