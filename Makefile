@@ -65,6 +65,7 @@ bench-oversub: prepare
 model:
 	@cd tools/gmem && CARGO_TARGET_DIR='$(CURDIR)/build/cargo/host' \
 		cargo run --release --quiet --package gmem-model -- $(MODEL)
+
 bench-nonusers: prepare
 	@scripts/bench-nonusers
 
