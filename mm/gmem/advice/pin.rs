@@ -108,7 +108,7 @@ pub(crate) fn pin(mm: &MmWithUser, device: &Device, range: PageRange) -> Result<
         memory
             .reserve(key(mm), &payer, room)
             .inspect_err(|_| sys::uncharge_pinned(mm, room))?;
-        if let Some(all) = fill(mm, &memory, &advice, range, id, room)? {
+        if let Some(all) = fill(mm, memory, &advice, range, id, room)? {
             return Ok((true, all));
         }
     }
