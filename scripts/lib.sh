@@ -69,12 +69,13 @@ toolchain() {
 
 # The make command line of the kernel: kmake OBJDIR ARGS...
 kmake() {
-	local obj=$1
+	local obj=$1 compiler=LLVM=-$LLVM_VERSION
 	shift
+	[ -z "${CROSS:-}" ] || compiler=CROSS_COMPILE=$CROSS
 	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u CONFIG \
 		KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026' \
 		KBUILD_BUILD_USER=gmem KBUILD_BUILD_HOST=gmem KBUILD_BUILD_VERSION=1 \
-		make -C "$TREE" O="$obj" ${ARCH:+"ARCH=$ARCH"} LLVM="-$LLVM_VERSION" RUSTC="$RUSTC" HOSTRUSTC="$RUSTC" \
+		make -C "$TREE" O="$obj" ${ARCH:+"ARCH=$ARCH"} "$compiler" RUSTC="$RUSTC" HOSTRUSTC="$RUSTC" \
 		RUSTDOC="$RUSTDOC" RUSTFMT="$RUSTFMT" CLIPPY_DRIVER="$CLIPPY_DRIVER" \
 		BINDGEN="$BINDGEN" -j"${JOBS:-$(nproc)}" "$@"
 }
