@@ -33,8 +33,11 @@ use kernel::{
     },
 };
 
-/// A step that makes no progress for this long ends the job.
+/// A step that makes no progress for this long, although so many faults were resolved for it, ends
+/// the job. On a slow machine whose processes change their mappings all the time each fault takes
+/// long, and several may be needed until a translation lives long enough to be used.
 const PATIENCE: Delta = Delta::from_secs(10);
+const MAX_FAULTS: u32 = 100;
 
 /// Resolved faults in a row after which a step that still misses makes way for who takes its page.
 const EAGER_FAULTS: u32 = 16;
@@ -122,7 +125,7 @@ impl<'a> Port<'a> {
     /// Resolves a miss, or says why the job ends.
     fn miss(&self, attempt: &mut Attempt) -> Result {
         let since = *attempt.since.get_or_insert_with(Instant::now);
-        if since.elapsed() > PATIENCE {
+        if since.elapsed() > PATIENCE && attempt.faults > MAX_FAULTS {
             return Err(EIO.into());
         }
         attempt.faults = attempt.faults.saturating_add(1);
