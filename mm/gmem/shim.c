@@ -293,6 +293,10 @@ static int __init gmem_fail_debugfs(void)
 		[GMEM_FAIL_RETRY]	= "fail_gmem_retry",
 		[GMEM_FAIL_ATTRIBUTES]	= "fail_gmem_attributes",
 		[GMEM_FAIL_HOME]	= "fail_gmem_home",
+		[GMEM_FAIL_PMAP_CREATE]	= "fail_gmem_pmap_create",
+		[GMEM_FAIL_PMAP_PREPARE] = "fail_gmem_pmap_prepare",
+		[GMEM_FAIL_PMAP_ENTER]	= "fail_gmem_pmap_enter",
+		[GMEM_FAIL_FENCE]	= "fail_gmem_fence",
 	};
 	int i;
 

@@ -45,6 +45,14 @@ pub(crate) enum Site {
     Attributes,
     /// An allocation of host memory for what leaves a device.
     Home,
+    /// The driver's `pmap_create()`.
+    PmapCreate,
+    /// The driver's `pmap_prepare()`.
+    PmapPrepare,
+    /// The driver's `pmap_enter()`.
+    PmapEnter,
+    /// The wait for a copy, once it is over.
+    Fence,
 }
 
 /// Returns whether fault injection wants `site` to fail now.
@@ -57,6 +65,10 @@ pub(crate) fn should_fail(site: Site) -> bool {
         Site::Retry => bindings::gmem_fail_site_GMEM_FAIL_RETRY,
         Site::Attributes => bindings::gmem_fail_site_GMEM_FAIL_ATTRIBUTES,
         Site::Home => bindings::gmem_fail_site_GMEM_FAIL_HOME,
+        Site::PmapCreate => bindings::gmem_fail_site_GMEM_FAIL_PMAP_CREATE,
+        Site::PmapPrepare => bindings::gmem_fail_site_GMEM_FAIL_PMAP_PREPARE,
+        Site::PmapEnter => bindings::gmem_fail_site_GMEM_FAIL_PMAP_ENTER,
+        Site::Fence => bindings::gmem_fail_site_GMEM_FAIL_FENCE,
     };
     // SAFETY: A plain call.
     unsafe { bindings::gmem_should_fail(site) }

@@ -152,9 +152,14 @@ impl Mmu {
         // SAFETY: By the type invariants.
         match unsafe { self.ops.as_ref() }.fence_wait {
             // SAFETY: As above.
-            Some(f) => to_result(unsafe { f(self.data, fence) }),
-            None => Err(EINVAL),
+            Some(f) => to_result(unsafe { f(self.data, fence) })?,
+            None => return Err(EINVAL),
         }
+        // Only now: the device is done with the pages.
+        if sys::should_fail(sys::Site::Fence) {
+            return Err(EIO);
+        }
+        Ok(())
     }
 
     /// Fills device memory with zeroes.
@@ -204,6 +209,9 @@ impl Mmu {
         let _call = self.line.call()?;
         // SAFETY: By the type invariants, as the line is not cut.
         let create = unsafe { self.ops.as_ref() }.pmap_create.ok_or(EINVAL)?;
+        if sys::should_fail(sys::Site::PmapCreate) {
+            return Err(ENOMEM);
+        }
         // SAFETY: The driver calls us, so its module is there. A page table keeps it.
         if !unsafe { bindings::try_module_get(self.owner) } {
             return Err(ENODEV);
@@ -234,6 +242,9 @@ impl Pmap {
     /// Builds the page-table pages for a range, in bytes.
     pub(crate) fn prepare(&self, va: usize, len: usize) -> Result {
         let _call = self.mmu.line.call()?;
+        if sys::should_fail(sys::Site::PmapPrepare) {
+            return Err(ENOMEM);
+        }
         match self.ops().pmap_prepare {
             // SAFETY: By the type invariants.
             Some(f) => to_result(unsafe { f(self.handle, va as u64, len as u64) }),
@@ -247,6 +258,9 @@ impl Pmap {
         let enter = self.ops().pmap_enter.ok_or(EINVAL)?;
         let nr = u32::try_from(maps.len())?;
 
+        if sys::should_fail(sys::Site::PmapEnter) {
+            return Err(EIO);
+        }
         // SAFETY: By the type invariants; the runs live across the call.
         to_result(unsafe { enter(self.handle, maps.as_ptr(), nr) })
     }
