@@ -153,6 +153,13 @@ __rust_helper struct folio *rust_helper_evict_folio_alloc(unsigned int order,
 	return home_folio_prepare(folio_alloc(gfp, order), pfn);
 }
 
+/* For a page that is kept: one that cannot move would keep movable memory online. */
+__rust_helper struct folio *
+rust_helper_kept_folio_alloc(unsigned long *pfn)
+{
+	return home_folio_prepare(folio_alloc(GFP_USER, 0), pfn);
+}
+
 /* For pages that are pushed out together.  Returns how many there are in @folios. */
 __rust_helper unsigned long
 rust_helper_evict_folios_alloc(unsigned long nr, struct folio **folios,

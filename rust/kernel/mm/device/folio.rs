@@ -113,6 +113,18 @@ impl LockedFolio {
         })
     }
 
+    /// Allocates a host folio of one page that is kept for long, outside of movable memory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn alloc_kept() -> Result<Self> {
+        Self::from_new(0, |pfn| {
+            // SAFETY: An allocation that may sleep.
+            unsafe { bindings::kept_folio_alloc(pfn) }
+        })
+    }
+
     /// Returns the first page frame of the folio.
     #[inline]
     pub fn pfn(&self) -> usize {

@@ -195,7 +195,7 @@ impl<T: Operations> Pagemap<T> {
     ) -> impl PinInit<Self, Error> {
         let init = move |slot: *mut Self| -> Result {
             let size = nr_pages.checked_shl(PAGE_SHIFT as u32).ok_or(EINVAL)?;
-            let stranger = LockedFolio::alloc_evict(0)?;
+            let stranger = LockedFolio::alloc_kept()?;
             // SAFETY: Plain call; `name` is static, as the resource keeps it.
             let res =
                 from_err_ptr(unsafe { bindings::request_device_region(size, name.as_char_ptr()) })?;
