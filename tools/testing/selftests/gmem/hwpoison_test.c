@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Pages of the host that devices map, and that go bad or offline. */
+/* Pages of the host that devices map, and that go bad. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -54,79 +54,6 @@ static int poison(char *at, size_t page)
 }
 
 enum where { REMOTE, COPIED, ON_DEVICE };
-
-static unsigned long long frame_of(const char *at)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
-
-	if (pread(fd, &entry, 8, (uintptr_t)at / page_size() * 8) != 8)
-		die("cannot read pagemap");
-	close(fd);
-	return entry & ((1ULL << 55) - 1);
-}
-
-static int set_state(unsigned long long block, const char *state)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/sys/devices/system/memory/memory%llu/state", block);
-	return file_write(path, state);
-}
-
-FIXTURE(memory)
-{
-	int unused;
-};
-
-FIXTURE_SETUP(memory)
-{
-}
-
-FIXTURE_TEARDOWN(memory)
-{
-}
-
-/* A whole block of memory goes offline under the devices that map pages of it. */
-TEST_F_TIMEOUT(memory, offline, 240)
-{
-	size_t len = 8 * MiB, page = page_size();
-	unsigned long long size, block, tried = ~0ULL;
-	char text[32] = "", *buf;
-	struct readers npus;
-	int i, done = 0;
-
-	if (file_read("/sys/devices/system/memory/block_size_bytes", text, sizeof(text)) < 0)
-		SKIP(return, "no memory blocks here");
-	size = strtoull(text, NULL, 16);
-	ASSERT_LT(0, size);
-	readers_open(&npus, len);
-	buf = buf_alloc(len);
-	buf_fill(buf, len, 5);
-	ASSERT_EQ(0, mlock(buf, len));
-	for (i = 0; i < 8 && !done; i++) {
-		ASSERT_TRUE(readers_see(&npus, buf, len, 5));
-		block = frame_of(buf + i * MiB) * page / size;
-		if (block == tried)
-			continue;
-		tried = block;
-		/* The kernel's own pages may be in the way. */
-		if (!set_state(block, "offline")) {
-			done++;
-			EXPECT_NE(block, frame_of(buf + i * MiB) * page / size);
-		}
-		EXPECT_TRUE(readers_see(&npus, buf, len, 5));
-		EXPECT_TRUE(buf_check(buf, len, 5));
-		ASSERT_EQ(0, npu_run1(npus.fd[1], cmd_fill(buf, 7, len)));
-		EXPECT_TRUE(buf_is(buf, len, 7));
-		buf_fill(buf, len, 5);
-		if (done)
-			EXPECT_EQ(0, set_state(block, "online"));
-	}
-	TH_LOG("%d blocks went offline", done);
-	munmap(buf, len);
-	readers_close(&npus);
-}
 
 FIXTURE(bad)
 {
