@@ -39,7 +39,10 @@ use crate::{
         source::Lease, //
     },
     space::{
-        address_space::Watch,
+        address_space::{
+            Space,
+            Watch, //
+        },
         context::Context, //
     },
     sys, //
@@ -312,7 +315,7 @@ impl Part<'_> {
                 && vma.flags() & vma_info::VM_LOCKED == 0
                 && (self.request.purpose == Purpose::Prefetch
                     || (attributes.belongs_to(self.context.device.parts.id)
-                        && (attributes.names_place() || policy_allows(vma, piece, memory))))
+                        && (attributes.names_place() || policy_allows(space, vma, piece, memory))))
         });
         let range = self.choose(piece, vma_pages, vma, movable.is_some())?;
         let mut none = Drafts::none();
@@ -413,7 +416,17 @@ impl Part<'_> {
 }
 
 /// Returns whether a memory policy wants the pages on this device, or says nothing of devices.
-pub(crate) fn policy_allows(vma: &VmaRef, piece: PageRange, memory: &Memory) -> bool {
+pub(crate) fn policy_allows(
+    space: &Space,
+    vma: &VmaRef,
+    piece: PageRange,
+    memory: &Memory,
+) -> bool {
     let nid = memory.hnid();
-    sys::policy_node(vma, piece.start_byte() as usize, nid).is_none_or(|node| node == nid)
+    let Some(node) = sys::policy_node(vma, piece.start_byte() as usize, nid) else {
+        return true;
+    };
+
+    space.note_policy();
+    node == nid
 }

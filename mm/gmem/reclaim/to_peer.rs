@@ -169,7 +169,9 @@ fn find(memory: &Memory, space: &Space, nr: usize) -> Option<Arc<Device>> {
 
 /// Returns whether a fault of the other device would bring there what is at `spot`.
 ///
-/// May be called with any mmap_lock held, so it does without an answer when this one is taken.
+/// May be called with any mmap_lock held. When this one is taken the mappings are not looked at:
+/// perhaps by a fault that keeps everybody away because it was disturbed too often. Then it is the
+/// faults that tell whether there are memory policies.
 fn is_welcome(space: &Space, spot: Spot, to: &Memory) -> bool {
     let Some(mm) = space.mm().ok().and_then(|mm| mm.mmget_not_zero()) else {
         return false;
@@ -184,10 +186,13 @@ fn is_welcome(space: &Space, spot: Spot, to: &Memory) -> bool {
     if !belongs || attributes.names_place() {
         return belongs;
     }
-    let (Some(page), Some(mmap)) = (PageRange::page(spot.page), mm.mmap_read_trylock()) else {
+    let Some(page) = PageRange::page(spot.page) else {
         return false;
+    };
+    let Some(mmap) = mm.mmap_read_trylock() else {
+        return !space.has_policy();
     };
     let (start, end) = (page.start_byte() as usize, page.end_byte() as usize);
 
-    vma_info::first_in(&mmap, start, end).is_some_and(|vma| policy_allows(vma, page, to))
+    vma_info::first_in(&mmap, start, end).is_some_and(|vma| policy_allows(space, vma, page, to))
 }

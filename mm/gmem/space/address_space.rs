@@ -40,6 +40,10 @@ use kernel::{
     },
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         lock::{
             mutex::MutexBackend,
             Guard, //
@@ -84,6 +88,8 @@ pub(crate) struct Space {
     blocks: [Mutex<()>; BLOCK_LOCKS],
     #[pin]
     watches: Mutex<Watches>,
+    /// A fault met a memory policy that names devices.
+    has_policy: Atomic<bool>,
     /// What bounces.
     #[pin]
     pub(crate) thrash: Thrash,
@@ -140,6 +146,7 @@ impl Space {
                     tree: RBTree::new(),
                     whole: false,
                 }, "gmem_watches"),
+                has_policy: Atomic::new(false),
                 thrash <- thrash,
                 pause <- new_delayed_work!("gmem_pause"),
             }),
@@ -283,6 +290,16 @@ impl Space {
     /// Returns whether devices may use memory that is not peer-shared.
     pub(crate) fn is_whole(&self) -> bool {
         self.watches.lock().whole
+    }
+
+    /// Notes that a fault met a memory policy that names devices.
+    pub(crate) fn note_policy(&self) {
+        self.has_policy.store(true, Relaxed);
+    }
+
+    /// Returns whether a fault ever met such a policy.
+    pub(crate) fn has_policy(&self) -> bool {
+        self.has_policy.load(Relaxed)
     }
 
     /// Takes the map lock.

@@ -108,6 +108,26 @@ TEST_F_TIMEOUT(shelter, room_there, 60)
 	EXPECT_TRUE(on_device(self->buf, self->len + self->more));
 }
 
+/* Also while the NPU that wants room is disturbed so often that it keeps everybody else away. */
+TEST_F_TIMEOUT(shelter, disturbed, 60)
+{
+	struct npu_info to;
+	size_t i;
+
+	if (access("/sys/kernel/debug/fail_gmem_retry", F_OK))
+		SKIP(return, "no GMEM_FAULT_INJECTION");
+	for (i = self->len; i < self->len + self->more; i += BLOCK) {
+		ASSERT_EQ(0, fail_start("fail_gmem_retry", 100, 60));
+		ASSERT_EQ(0, npu_run1(self->fd[0], cmd_fill(self->buf + i,
+							    i / BLOCK + 1, BLOCK)));
+		fail_stop("fail_gmem_retry");
+	}
+	settle(self);
+	to = npu_info(self->fd[1]);
+	EXPECT_EQ(npu_info(self->fd[0]).from_dev, to.peer);
+	EXPECT_TRUE(on_device(self->buf, self->len + self->more));
+}
+
 /* What is there is used from there, by either NPU. */
 TEST_F_TIMEOUT(shelter, used_from_there, 60)
 {
