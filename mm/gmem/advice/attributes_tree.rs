@@ -23,7 +23,14 @@ use crate::{
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
-    mm::Mm,
+    mm::{
+        device::arc_table::{
+            self,
+            ArcTable,
+            Writer, //
+        },
+        Mm, //
+    },
     new_mutex,
     prelude::*,
     rbtree::{
@@ -152,18 +159,32 @@ pub(crate) struct Advice {
 /// The advice of all processes, by the address of their `mm_struct`.
 ///
 /// An entry goes when nobody uses its `mm_struct` any more.
-pub(crate) struct Everybody(Option<RBTree<usize, Entry>>);
+pub(crate) struct Everybody {
+    tree: Option<RBTree<usize, Entry>>,
+    found: Option<Writer<Advice>>,
+}
 
 type Entry = (ARef<Mm>, Arc<Advice>);
 
 kernel::sync::global_lock! {
     // SAFETY: Initialized by `init()` before any other function of GMEM runs.
-    pub(crate) unsafe(uninit) static ADVICE: Mutex<Everybody> = Everybody(None);
+    pub(crate) unsafe(uninit) static ADVICE: Mutex<Everybody> =
+        Everybody { tree: None, found: None };
 }
+
+/// What is in [`ADVICE`], for those who only look: every fault does.
+static FOUND: ArcTable<Advice> = ArcTable::new();
 
 impl Everybody {
     fn tree(&mut self) -> &mut RBTree<usize, Entry> {
-        self.0.get_or_insert_with(RBTree::new)
+        self.tree.get_or_insert_with(RBTree::new)
+    }
+
+    fn found(&mut self) -> Option<&mut Writer<Advice>> {
+        if self.found.is_none() {
+            self.found = FOUND.writer();
+        }
+        self.found.as_mut()
     }
 }
 
@@ -173,12 +194,12 @@ pub(crate) fn key(mm: &Mm) -> usize {
 }
 
 impl Advice {
-    /// Finds what a process advised.
+    /// Finds what a process advised. Takes no lock.
     pub(crate) fn find(mm: &Mm) -> Option<Arc<Self>> {
         if !sys::has_advice(mm) {
             return None;
         }
-        Some(ADVICE.lock().tree().get(&key(mm))?.1.clone())
+        FOUND.get(key(mm))
     }
 
     /// Finds or makes the advice of a process, which somebody uses.
@@ -199,11 +220,15 @@ impl Advice {
             GFP_KERNEL_ACCOUNT,
         )?;
         let node = RBTreeNode::new(key(mm), (mm.into(), new.clone()), GFP_KERNEL_ACCOUNT)?;
+        let found = arc_table::Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut everybody = ADVICE.lock();
         if let Some((_, advice)) = everybody.tree().get(&key(mm)) {
             return Ok(advice.clone());
         }
         everybody.tree().insert(node);
+        if let Some(writer) = everybody.found() {
+            writer.insert(found);
+        }
         sys::set_has_advice(mm);
         Ok(new)
     }
@@ -358,7 +383,11 @@ pub(crate) fn device_gone(id: u32) {
 
 /// The process ended.
 pub(crate) fn exited(mm: &Mm) {
-    let gone = ADVICE.lock().tree().remove_node(&key(mm));
+    let mut everybody = ADVICE.lock();
+    let gone = everybody.tree().remove_node(&key(mm));
+    // Dropped at the end, as that waits for those who look.
+    let _found = everybody.found().and_then(|found| found.remove(key(mm)));
+    drop(everybody);
     let Some((_, (_, advice))) = gone.map(RBTreeNode::to_key_value) else {
         return;
     };

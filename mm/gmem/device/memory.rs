@@ -54,6 +54,7 @@ use kernel::{
     },
     mm::device::{
         pagemap::{
+            Cookie,
             Fault,
             FaultResult,
             Operations,
@@ -80,11 +81,11 @@ use kernel::{
 const MAX_LOOKS: usize = 64;
 
 /// Says of device pages that GMEM manages them, on whichever device.
-pub(crate) static OWNER_COOKIE: u8 = 0;
+pub(crate) static COOKIE: Cookie<Frames> = Cookie::new();
 
 /// The owner of all GMEM pages.
 pub(crate) fn owner() -> Owner {
-    Owner::new(&OWNER_COOKIE)
+    COOKIE.owner()
 }
 
 /// What the page callbacks need: reachable from a page, hence without a lock.
@@ -191,7 +192,7 @@ impl Memory {
                     c"gmem",
                     size >> PAGE_SHIFT,
                     nid,
-                    owner(),
+                    &COOKIE,
                     Frames { parts, chunks }
                 ),
                 buddy,

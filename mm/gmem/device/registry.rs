@@ -296,20 +296,6 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Returns the memory that the page frame `pfn` belongs to, and which page of it that is.
-///
-/// The caller holds a reference to the page, which keeps the memory, for longer than what is
-/// returned.
-pub(crate) fn memory_of(pfn: usize) -> Option<(Arc<Memory>, usize)> {
-    let devices = DEVICES.lock();
-    devices.iter().flatten().find_map(|device| {
-        let held = device.memory.lock();
-        let memory = held.any()?;
-        let page = memory.map.page(pfn)?;
-        Some((memory.clone(), page))
-    })
-}
-
 /// Calls `f` with each device. `f` may take locks.
 pub(crate) fn for_each(mut f: impl FnMut(&Device)) {
     for index in 0..MAX_DEVICES {

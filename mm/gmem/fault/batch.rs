@@ -5,9 +5,9 @@
 
 use crate::{
     device::{
-        memory::Memory,
+        memory::COOKIE,
         mmu::Mmu,
-        registry, //
+        registry::Parts, //
     },
     fault::serve::Served,
     reclaim::worker::Waiting,
@@ -17,6 +17,7 @@ use crate::{
         MapRun, //
     }, //
 };
+use core::ops::Range;
 use kernel::{
     alloc::Flags,
     mm::device::{
@@ -29,8 +30,7 @@ use kernel::{
         PMD_PAGES, //
     },
     page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// Size of a base page, in bytes.
@@ -200,19 +200,48 @@ pub(crate) fn for_each_piece(
     }
 }
 
-/// Returns the memory of a device page, asking the list of devices only when it is not `last`.
-pub(crate) fn memory_of(
-    last: &mut Option<Arc<Memory>>,
-    pfn: usize,
-) -> Option<(Arc<Memory>, usize)> {
-    if let Some(memory) = last {
-        if let Some(page) = memory.map.page(pfn) {
-            return Some((memory.clone(), page));
-        }
+/// The device that pages come from.
+///
+/// The page says it, which takes no lock.
+pub(crate) struct Origin {
+    pub(crate) parts: Parts,
+    pfns: Range<usize>,
+}
+
+impl Origin {
+    /// Returns where a piece comes from, if that is a device. To be asked before it is handed over.
+    pub(crate) fn of(m: &Migration<'_>, piece: Piece) -> Option<Self> {
+        let map = m.pagemap(piece.index, &COOKIE)?;
+
+        Some(Self {
+            parts: map.data().parts.clone(),
+            pfns: map.pfns(),
+        })
     }
-    let (memory, page) = registry::memory_of(pfn)?;
-    *last = Some(memory.clone());
-    Some((memory, page))
+
+    /// Returns which page of the device's memory `pfn` is.
+    #[inline]
+    pub(crate) fn page(&self, pfn: usize) -> Option<usize> {
+        self.pfns
+            .contains(&pfn)
+            .then(|| pfn.wrapping_sub(self.pfns.start))
+    }
+}
+
+/// As [`Origin::of`] the piece, which is at `pfn`, and which page it is there; `last` is where the
+/// one before came from.
+pub(crate) fn origin_of<'a>(
+    last: &'a mut Option<Origin>,
+    m: &Migration<'_>,
+    piece: Piece,
+    pfn: usize,
+) -> Option<(&'a Origin, usize)> {
+    if last.as_ref().and_then(|last| last.page(pfn)).is_none() {
+        *last = Origin::of(m, piece);
+    }
+    let origin = last.as_ref()?;
+
+    Some((origin, origin.page(pfn)?))
 }
 
 /// Copies from the memory of device `src` to that of `dst`, directly or through a host page.

@@ -4,10 +4,13 @@
 //! is certain.
 
 use crate::{
-    device::memory::Memory,
+    device::{
+        memory::Memory,
+        stats::Stats, //
+    },
     fault::batch::{
         for_each_piece,
-        memory_of,
+        origin_of,
         Piece, //
     },
     sys, //
@@ -32,7 +35,7 @@ pub(crate) struct Counts {
     host: PieceSet,
     peer: PieceSet,
     /// `peer` again, device by device.
-    sources: KVec<(Arc<Memory>, PieceSet)>,
+    sources: KVec<(Arc<Stats>, PieceSet)>,
 }
 
 /// What a migration came to, in pages.
@@ -95,8 +98,8 @@ impl Counts {
                 Source::Host { .. } => counts.host.add(piece),
                 Source::Device { pfn } => {
                     counts.peer.add(piece);
-                    if let Some((memory, _)) = memory_of(&mut last, pfn) {
-                        counts.add_source(memory, piece);
+                    if let Some((origin, _)) = origin_of(&mut last, m, piece, pfn) {
+                        counts.add_source(&origin.parts.stats, piece);
                     }
                 }
                 Source::Unselected => {}
@@ -105,11 +108,11 @@ impl Counts {
         counts
     }
 
-    fn add_source(&mut self, memory: Arc<Memory>, piece: Piece) {
+    fn add_source(&mut self, stats: &Arc<Stats>, piece: Piece) {
         let known = self
             .sources
             .iter_mut()
-            .find(|(source, _)| Arc::ptr_eq(source, &memory));
+            .find(|(source, _)| Arc::ptr_eq(source, stats));
         if let Some((_, pages)) = known {
             pages.add(piece);
             return;
@@ -117,7 +120,7 @@ impl Counts {
         let mut pages = PieceSet::default();
         pages.add(piece);
         // Without memory for it a counter stays behind, which is no reason to fail.
-        let _ = self.sources.push((memory, pages), GFP_KERNEL);
+        let _ = self.sources.push((stats.clone(), pages), GFP_KERNEL);
     }
 
     /// Counts what moved to `memory`; `addr` is the address of the first page.
@@ -131,8 +134,7 @@ impl Counts {
         parts.stats.peer.add(peer << PAGE_SHIFT);
         sys::count(sys::Event::ZeroFill, holes);
         sys::count(sys::Event::ToDevice, host + peer);
-        for (source, pages) in &self.sources {
-            let stats = &source.parts().stats;
+        for (stats, pages) in &self.sources {
             stats.from_dev.add(pages.moved(m) << PAGE_SHIFT);
         }
         if all > 0 {

@@ -17,7 +17,7 @@ use crate::{
         batch::{
             copy_peer,
             for_each_piece,
-            memory_of,
+            origin_of,
             Batch,
             Runs,
             PAGE, //
@@ -301,16 +301,16 @@ fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> R
             return;
         };
         let mut lost = false;
-        let done = memory_of(&mut last, pfn)
+        let done = origin_of(&mut last, m, piece, pfn)
             .ok_or(EIO)
             .and_then(|(src, page)| {
-                lost = src.parts().mmu.has_ended();
+                lost = src.parts.mmu.has_ended();
                 let run = sys::CopyRun {
                     dev_addr: (to as u64) << PAGE_SHIFT,
                     other: (page as u64) << PAGE_SHIFT,
                     len: piece.len(),
                 };
-                copy_peer(mmu, &src.parts().mmu, &run)
+                copy_peer(mmu, &src.parts.mmu, &run)
             });
         if done.is_err() {
             drop(m.take_dst(piece.index));

@@ -4,16 +4,13 @@
 
 use crate::{
     device::{
-        memory::{
-            owner,
-            Memory, //
-        },
-        mmu::Mmu,
-        registry, //
+        memory::owner,
+        mmu::Mmu, //
     },
     fault::{
         batch::{
             for_each_piece,
+            Origin,
             Piece,
             Runs,
             Scratch, //
@@ -55,7 +52,6 @@ use kernel::{
     },
     page::PAGE_SHIFT,
     prelude::*,
-    sync::Arc,
     time::{
         delay::fsleep,
         Delta, //
@@ -151,7 +147,7 @@ struct Convoy<'a> {
 
 /// Pages of one device.
 struct Group {
-    memory: Arc<Memory>,
+    from: Origin,
     /// Between which indexes they lie.
     indexes: core::ops::Range<usize>,
 }
@@ -179,7 +175,7 @@ impl<'a> Convoy<'a> {
     ) {
         let mut known = self.page(pfn);
         if known.is_none() {
-            self.turn_to(m, piece, pfn, out);
+            self.turn_to(m, piece, out);
             known = self.page(pfn);
         }
         // Without a group for it, or a device that has it, the page stays where it is.
@@ -197,14 +193,14 @@ impl<'a> Convoy<'a> {
     /// Returns which page of the last group's device `pfn` is.
     #[inline]
     fn page(&self, pfn: usize) -> Option<usize> {
-        self.group.as_ref()?.memory.map.page(pfn)
+        self.group.as_ref()?.from.page(pfn)
     }
 
-    /// Begins a group for the device that has `pfn`, if there is memory for one more.
+    /// Begins a group for the device that has the page, if there is memory for one more.
     #[cold]
-    fn turn_to(&mut self, m: &mut Migration<'_>, piece: Piece, pfn: usize, out: &mut Outcome) {
+    fn turn_to(&mut self, m: &mut Migration<'_>, piece: Piece, out: &mut Outcome) {
         self.copy(m, out);
-        let Some((memory, _)) = registry::memory_of(pfn) else {
+        let Some(from) = Origin::of(m, piece) else {
             return;
         };
         if let Some(before) = self.group.take() {
@@ -217,7 +213,7 @@ impl<'a> Convoy<'a> {
             debug_assert!(full.is_ok());
         }
         self.group = Some(Group {
-            memory,
+            from,
             indexes: piece.index..piece.index,
         });
     }
@@ -225,7 +221,7 @@ impl<'a> Convoy<'a> {
     /// Copies what was added last. If that fails the device keeps the pages and the bytes.
     fn copy(&mut self, m: &mut Migration<'_>, out: &mut Outcome) {
         if let Some(group) = &self.group {
-            let mmu = &group.memory.parts().mmu;
+            let mmu = &group.from.parts.mmu;
             if mmu.copy_from_dev(self.runs.as_slice()).is_err() {
                 for index in group.indexes.clone() {
                     if m.take_dst(index).is_some() {
@@ -239,11 +235,11 @@ impl<'a> Convoy<'a> {
 
     /// Counts what moved.
     fn report(&self, m: &Migration<'_>, addr: usize, out: &mut Outcome) {
-        for Group { memory, indexes } in Iterator::chain(self.copied.iter(), &self.group) {
+        for Group { from, indexes } in Iterator::chain(self.copied.iter(), &self.group) {
             let moved = indexes.clone().filter(|index| m.moved(*index)).count();
             let pages = moved * self.step;
             if pages > 0 {
-                let parts = memory.parts();
+                let parts = &from.parts;
                 parts.stats.from_dev.add(pages << PAGE_SHIFT);
                 sys::count(sys::Event::ToHost, pages);
                 sys::trace_migrate(parts.id, false, addr + (indexes.start << PAGE_SHIFT), pages);

@@ -28,7 +28,14 @@ use crate::{
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     mm::{
-        device::interval_notifier::IntervalNotifier,
+        device::{
+            arc_table::{
+                self,
+                ArcTable,
+                Writer, //
+            },
+            interval_notifier::IntervalNotifier, //
+        },
         Mm, //
     },
     new_delayed_work,
@@ -111,16 +118,29 @@ struct Entry {
 /// All address spaces, by the address of their `mm_struct`, which they keep alive.
 ///
 /// Empty until the first is made: a tree cannot be made at compile time.
-pub(crate) struct Spaces(Option<RBTree<usize, Entry>>);
+pub(crate) struct Spaces {
+    tree: Option<RBTree<usize, Entry>>,
+    found: Option<Writer<Space>>,
+}
 
 kernel::sync::global_lock! {
     // SAFETY: Initialized by `init()` before any other function of GMEM runs.
-    pub(crate) unsafe(uninit) static SPACES: Mutex<Spaces> = Spaces(None);
+    pub(crate) unsafe(uninit) static SPACES: Mutex<Spaces> = Spaces { tree: None, found: None };
 }
+
+/// What is in [`SPACES`], for those who only look: every fault does.
+static FOUND: ArcTable<Space> = ArcTable::new();
 
 impl Spaces {
     fn tree(&mut self) -> &mut RBTree<usize, Entry> {
-        self.0.get_or_insert_with(RBTree::new)
+        self.tree.get_or_insert_with(RBTree::new)
+    }
+
+    fn found(&mut self) -> Option<&mut Writer<Space>> {
+        if self.found.is_none() {
+            self.found = FOUND.writer();
+        }
+        self.found.as_mut()
     }
 }
 
@@ -202,12 +222,16 @@ impl Space {
             },
             GFP_KERNEL_ACCOUNT,
         )?;
+        let found = arc_table::Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut spaces = SPACES.lock();
         if let Some(entry) = spaces.tree().get_mut(&key(mm)) {
             entry.users += 1;
             return Ok(entry.space.clone());
         }
         spaces.tree().insert(node);
+        if let Some(writer) = spaces.found() {
+            writer.insert(found);
+        }
         Ok(new)
     }
 
@@ -216,9 +240,9 @@ impl Space {
         Self::find_key(key(mm))
     }
 
-    /// Finds the mirror address space with a key, without counting a user.
+    /// Finds the mirror address space with a key, without counting a user. Takes no lock.
     pub(crate) fn find_key(key: usize) -> Option<Arc<Self>> {
-        Some(SPACES.lock().tree().get(&key)?.space.clone())
+        FOUND.get(key)
     }
 
     /// Returns a number that no other mirror has as long as this one lives; 0 for a standalone
@@ -259,17 +283,22 @@ impl Space {
     /// Sleeps; must not be called under mmap_lock.
     pub(crate) fn put(&self) {
         let Ok(mm) = self.mm() else { return };
-        let gone = {
+        let (gone, found) = {
             let mut spaces = SPACES.lock();
             match spaces.tree().get_mut(&key(mm)) {
                 Some(entry) if entry.users > 1 => {
                     entry.users -= 1;
-                    None
+                    (None, None)
                 }
-                Some(_) => spaces.tree().remove_node(&key(mm)),
-                None => None,
+                Some(_) => (
+                    spaces.tree().remove_node(&key(mm)),
+                    spaces.found().and_then(|found| found.remove(key(mm))),
+                ),
+                None => (None, None),
             }
         };
+        // Waits for those who look.
+        drop(found);
         if gone.is_some() {
             // The watches refer to the space, so they have to be taken apart.
             let tree = core::mem::take(&mut self.watches.lock().tree);

@@ -2,6 +2,7 @@
 
 //! Memory of devices that takes part in user address spaces.
 //!
+//! - [`arc_table`]: references by number, found without a lock,
 //! - [`pagemap`]: device memory with `struct page`s (`ZONE_DEVICE`),
 //! - [`folio`]: locked folios that are the destination of a migration,
 //! - [`migrate`]: moving pages between host and device,
@@ -10,6 +11,7 @@
 //! - [`mmap`]: keeping the mappings as they are,
 //! - [`value_array`]: a sparse array of small values, read without a lock.
 
+pub mod arc_table;
 pub mod folio;
 pub mod folio_stock;
 pub mod hmm;

@@ -15,6 +15,7 @@
 use super::{
     folio::LockedFolio,
     pagemap::{
+        Cookie,
         Fault,
         Operations,
         Owner,
@@ -330,6 +331,21 @@ impl<'a> Migration<'a> {
         } else {
             Source::Host { pfn }
         }
+    }
+
+    /// Returns the memory that page `i`, or the huge page that it is a part of, is in: before it is
+    /// handed over, if it is device memory with that cookie.
+    pub fn pagemap<T: Operations>(
+        &self,
+        i: usize,
+        cookie: &'static Cookie<T>,
+    ) -> Option<&Pagemap<T>> {
+        let first = if self.is_huge(0) { 0 } else { i };
+        let Source::Device { pfn } = self.source(first) else {
+            return None;
+        };
+        // SAFETY: What was collected is referenced until the migration ends.
+        unsafe { Pagemap::of(pfn, cookie) }
     }
 
     /// Returns whether page `i` starts a huge page that moves in one piece.

@@ -22,24 +22,41 @@ use crate::{
     types::Opaque, //
 };
 use core::{
+    cell::UnsafeCell,
     marker::PhantomData,
     ops::Range,
     ptr::NonNull, //
 };
 
-/// A cookie that says who manages device pages; see `dev_pagemap.owner`.
-#[derive(Clone, Copy)]
-pub struct Owner(&'static u8);
+/// Its address says that a `T` manages device pages; see `dev_pagemap.owner`.
+///
+/// It can be changed, in theory, so that no two of them are merged into one.
+pub struct Cookie<T>(UnsafeCell<u8>, PhantomData<fn() -> T>);
 
-impl Owner {
-    /// Makes an owner of the address of a static.
-    pub const fn new(cookie: &'static u8) -> Self {
-        Self(cookie)
+// SAFETY: Nobody looks into it.
+unsafe impl<T> Sync for Cookie<T> {}
+
+impl<T> Cookie<T> {
+    /// Makes a cookie.
+    #[expect(clippy::new_without_default, reason = "it is for a static")]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(0), PhantomData)
     }
 
-    /// Returns the cookie as the core knows it.
+    /// Returns the owner of the pages.
+    pub const fn owner(&'static self) -> Owner {
+        Owner(self.0.get())
+    }
+}
+
+/// Who manages device pages: the address of a [`Cookie`].
+#[derive(Clone, Copy)]
+pub struct Owner(*mut u8);
+
+impl Owner {
+    /// Returns the owner as the core knows it.
     pub fn as_raw(self) -> *mut c_void {
-        core::ptr::from_ref(self.0).cast_mut().cast()
+        self.0.cast()
     }
 }
 
@@ -153,7 +170,8 @@ struct Region {
 /// # Invariants
 ///
 /// `pgmap` describes the frames of `region`, the first of which are `pfns`; they are mapped, and
-/// the region is ours, for as long as the value lives.
+/// the region is ours, for as long as the value lives. Its owner is a `Cookie<T>`, and a
+/// `dev_pagemap` with such an owner is that of a `Pagemap<T>`.
 #[pin_data(PinnedDrop)]
 pub struct Pagemap<T: Operations> {
     #[pin]
@@ -190,7 +208,7 @@ impl<T: Operations> Pagemap<T> {
         name: &'static CStr,
         nr_pages: usize,
         nid: Option<i32>,
-        owner: Owner,
+        cookie: &'static Cookie<T>,
         data: T,
     ) -> impl PinInit<Self, Error> {
         let init = move |slot: *mut Self| -> Result {
@@ -214,7 +232,7 @@ impl<T: Operations> Pagemap<T> {
                 (&raw mut (*slot).region).write(region);
                 (&raw mut (*slot).stranger).write(stranger);
                 let pgmap = (&raw mut (*slot).pgmap).cast::<bindings::dev_pagemap>();
-                bindings::dev_pagemap_init_private(pgmap, res, &Self::OPS, owner.as_raw());
+                bindings::dev_pagemap_init_private(pgmap, res, &Self::OPS, cookie.owner().as_raw());
                 pgmap
             };
             let nid = nid.unwrap_or(bindings::NUMA_NO_NODE);
@@ -280,6 +298,23 @@ impl<T: Operations> Pagemap<T> {
         let folio = NonNull::new(folio)?;
         // SAFETY: The function returned with the folio locked and one reference.
         Some(unsafe { LockedFolio::from_raw(folio) })
+    }
+
+    /// Returns the memory that a page is in, if it has that cookie.
+    ///
+    /// # Safety
+    ///
+    /// `pfn` is a page of device memory, to which there is a reference as long as the result is
+    /// used.
+    pub(super) unsafe fn of<'a>(pfn: usize, cookie: &'static Cookie<T>) -> Option<&'a Self> {
+        // SAFETY: By the safety requirements; the reference keeps the pagemap.
+        let (pgmap, owner) = unsafe {
+            let pgmap = bindings::folio_pgmap(bindings::pfn_folio(pfn));
+            (pgmap, (*pgmap).owner)
+        };
+
+        // SAFETY: By the type invariants; no cookie of another type has the address.
+        (owner == cookie.owner().as_raw()).then(|| unsafe { Self::from_pgmap(pgmap) })
     }
 
     /// # Safety
