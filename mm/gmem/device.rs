@@ -6,6 +6,7 @@ pub(crate) mod chunk;
 pub(crate) mod dead;
 pub(crate) mod debugfs;
 pub(crate) mod dmem;
+pub(crate) mod holds;
 mod line;
 pub(crate) mod memory;
 pub(crate) mod mmu;

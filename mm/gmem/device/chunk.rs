@@ -23,6 +23,9 @@ use kernel::{
 
 const WORDS: usize = PMD_PAGES / 64;
 
+/// What is mostly asked for where it is not a whole chunk.
+const RUN: usize = 16;
+
 struct Chunk {
     /// A set bit is a page in use.
     map: [Atomic<u64>; WORDS],
@@ -40,6 +43,10 @@ pub(crate) struct Chunks {
     chunks: KVVec<Chunk>,
     /// A set bit is a chunk that became empty since the allocator looked.
     emptied: KVVec<Atomic<u64>>,
+    /// A set bit is a chunk that may have a page to give.
+    pages: KVVec<Atomic<u64>>,
+    /// A set bit is a chunk that may have a run to give.
+    runs: KVVec<Atomic<u64>>,
     used: Atomic<i64>,
 }
 
@@ -50,6 +57,43 @@ fn bits(word: usize, first: usize, nr: usize) -> u64 {
     let below = |n: usize| if n >= 64 { u64::MAX } else { (1 << n) - 1 };
 
     below(hi) & !below(lo)
+}
+
+/// Makes one bit for each of `nr` chunks.
+fn flags(nr: usize) -> Result<KVVec<Atomic<u64>>> {
+    let mut flags = KVVec::with_capacity(nr.div_ceil(64), GFP_KERNEL)?;
+    for _ in 0..nr.div_ceil(64) {
+        flags.push(Atomic::new(0), GFP_KERNEL)?;
+    }
+    Ok(flags)
+}
+
+/// Sets the bit of a chunk; returns whether it was not set.
+fn set(flags: &[Atomic<u64>], index: usize) -> bool {
+    let Some(word) = flags.get(index / 64) else {
+        return false;
+    };
+    let bit = 1u64 << (index % 64);
+    let mut old = word.load(Relaxed);
+    while old & bit == 0 {
+        match word.cmpxchg(old, old | bit, Full) {
+            Ok(_) => return true,
+            Err(now) => old = now,
+        }
+    }
+    false
+}
+
+/// Clears the bit of a chunk.
+fn clear(flags: &[Atomic<u64>], index: usize) {
+    let Some(word) = flags.get(index / 64) else {
+        return;
+    };
+    let bit = 1u64 << (index % 64);
+    let mut old = word.load(Relaxed);
+    while let Err(now) = word.cmpxchg(old, old & !bit, Full) {
+        old = now;
+    }
 }
 
 impl Chunks {
@@ -67,13 +111,11 @@ impl Chunks {
                 GFP_KERNEL,
             )?;
         }
-        let mut emptied = KVVec::with_capacity(nr.div_ceil(64), GFP_KERNEL)?;
-        for _ in 0..nr.div_ceil(64) {
-            emptied.push(Atomic::new(0), GFP_KERNEL)?;
-        }
         Ok(Self {
             chunks,
-            emptied,
+            emptied: flags(nr)?,
+            pages: flags(nr)?,
+            runs: flags(nr)?,
             used: Atomic::new(0),
         })
     }
@@ -143,6 +185,66 @@ impl Chunks {
         None
     }
 
+    /// Returns the chunks that may have `nr` pages in a row to give: those that nobody looked into
+    /// in vain since something was given back to them.
+    fn room(&self, nr: usize) -> &[Atomic<u64>] {
+        if nr < RUN {
+            &self.pages
+        } else {
+            &self.runs
+        }
+    }
+
+    /// Returns the first chunk from `index` on that may have `nr` pages in a row to give.
+    ///
+    /// For the allocator, under its mutex.
+    pub(crate) fn with_room(&self, index: usize, nr: usize) -> Option<usize> {
+        let words = self.room(nr).iter().enumerate().skip(index / 64);
+        let mut bits = u64::MAX << (index % 64);
+
+        for (i, word) in words {
+            let found = word.load(Relaxed) & bits;
+            if found != 0 {
+                return Some((i << 6) + found.trailing_zeros() as usize);
+            }
+            bits = u64::MAX;
+        }
+        None
+    }
+
+    /// Notes that a chunk may have pages to give. Callable anywhere.
+    pub(crate) fn has_room(&self, index: usize) {
+        set(&self.pages, index);
+        set(&self.runs, index);
+    }
+
+    /// Notes that a chunk gives nothing, whatever is free in it.
+    ///
+    /// For the allocator, under its mutex.
+    pub(crate) fn has_no_room(&self, index: usize) {
+        clear(&self.pages, index);
+        clear(&self.runs, index);
+    }
+
+    /// As [`Self::find`]; a chunk that is looked into in vain is not looked into again before
+    /// something is given back to it.
+    ///
+    /// For the allocator, under its mutex.
+    pub(crate) fn look(&self, chunk: usize, nr: usize) -> Option<usize> {
+        // Fewer pages than a run has may still be found when a few are not.
+        let found = self.find(chunk, nr);
+        if found.is_some() || !(nr == 1 || nr >= RUN) {
+            return found;
+        }
+        // Once more, after the bit: what is given back now sets it again, or is seen.
+        clear(self.room(nr), chunk);
+        let found = self.find(chunk, nr);
+        if found.is_some() {
+            set(self.room(nr), chunk);
+        }
+        found
+    }
+
     /// Takes pages that are free. For the allocator, under its mutex.
     pub(crate) fn take(&self, chunk: usize, first: usize, nr: usize) {
         let Some(chunk) = self.chunks.get(chunk) else {
@@ -178,6 +280,8 @@ impl Chunks {
         if chunk.live.fetch_sub(nr as i32, Full) == nr as i32 {
             self.note_empty(index);
         }
+        // Behind the full barrier: see `look()`.
+        self.has_room(index);
     }
 
     /// Lets pages of the chunk of `page` that are free stay free, until [`Self::release`]. Callable
@@ -198,28 +302,29 @@ impl Chunks {
             if chunk.live.fetch_sub(1, Full) == 1 {
                 self.note_empty(index);
             }
+            self.has_room(index);
         }
     }
 
     fn note_empty(&self, index: usize) {
-        let Some(word) = self.emptied.get(index / 64) else {
-            return;
-        };
-        let bit = 1u64 << (index % 64);
-        let mut old = word.load(Relaxed);
-        while let Err(now) = word.cmpxchg(old, old | bit, Full) {
-            old = now;
-        }
+        set(&self.emptied, index);
         dmem::return_soon();
     }
 
-    /// Calls `f` with each chunk that is empty and became so since the last call.
+    /// Calls `f` with chunks that are empty and became so since the last call; returns whether it
+    /// came to the end of them.
     ///
     /// For the allocator, under its mutex.
-    pub(crate) fn drain(&self, mut f: impl FnMut(usize)) {
+    pub(crate) fn drain(&self, mut f: impl FnMut(usize)) -> bool {
+        let mut words = 0;
         for (i, word) in self.emptied.iter().enumerate() {
             if word.load(Relaxed) == 0 {
                 continue;
+            }
+            // One word of them under one hold of the mutex.
+            words += 1;
+            if words > 1 {
+                return false;
             }
             let mut bits = word.xchg(0, Full);
             while bits != 0 {
@@ -230,5 +335,6 @@ impl Chunks {
                 }
             }
         }
+        true
     }
 }

@@ -2,9 +2,9 @@
 
 //! What GMEM shows under `/sys/kernel/debug/gmem/`.
 //!
-//! A directory for each device, a file for all mirror address spaces, and one for what programs
-//! advised about their memory. Nothing depends on
-//! them: where they cannot be made, they are missing.
+//! A directory for each device, a file for all mirror address spaces, one for what programs advised
+//! about their memory, and one for how much was done under a lock. Nothing depends on them: where
+//! they cannot be made, they are missing.
 
 use crate::{
     advice::{
@@ -14,9 +14,12 @@ use crate::{
         },
         attributes_tree::Advice, //
     },
-    device::registry::{
-        self,
-        Device, //
+    device::{
+        holds,
+        registry::{
+            self,
+            Device, //
+        }, //
     },
     range::PageRange,
     space::address_space::Space,
@@ -39,6 +42,7 @@ pub(crate) struct Root {
     dir: Dir,
     _spaces: Pin<KBox<File<()>>>,
     _attributes: Pin<KBox<File<()>>>,
+    _holds: Pin<KBox<File<()>>>,
 }
 
 /// The directory of one device. It holds the device, which therefore has to let go of it.
@@ -60,11 +64,16 @@ pub(crate) fn init() {
         dir.read_callback_file(c"attributes", (), &|(), f| attributes(f)),
         GFP_KERNEL,
     );
-    if let (Ok(spaces), Ok(attributes)) = (spaces, attributes) {
+    let holds = KBox::pin_init(
+        dir.read_callback_file(c"holds", (), &|(), f| holds(f)),
+        GFP_KERNEL,
+    );
+    if let (Ok(spaces), Ok(attributes), Ok(holds)) = (spaces, attributes, holds) {
         *ROOT.lock() = Some(Root {
             dir,
             _spaces: spaces,
             _attributes: attributes,
+            _holds: holds,
         });
     }
 }
@@ -106,6 +115,15 @@ fn stats(device: &Arc<Device>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "evict_direct {}", inner.direct.get())?;
     writeln!(f, "bounced {}", inner.bounced.get())?;
     writeln!(f, "ahead {}", inner.ahead.get())
+}
+
+/// The most that was done under one hold of a lock, one number a line.
+fn holds(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "candidates {}", holds::CANDIDATES.get())?;
+    writeln!(f, "chunks {}", holds::CHUNKS.get())?;
+    writeln!(f, "copies {}", holds::COPIES.get())?;
+    writeln!(f, "pages {}", holds::PAGES.get())?;
+    writeln!(f, "wait_ms {}", holds::WAIT_MS.get())
 }
 
 /// The mirror address spaces, one a line.

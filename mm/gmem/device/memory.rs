@@ -17,6 +17,10 @@ use crate::{
             Refusal,
             Region, //
         },
+        holds::{
+            self,
+            MAX_LOOKS, //
+        },
         node::Node,
         registry::Parts,
         reserve::{
@@ -77,9 +81,6 @@ use kernel::{
     workqueue::Work, //
 };
 
-/// So many chunks are looked at for room before others get the lock.
-const MAX_LOOKS: usize = 64;
-
 /// Says of device pages that GMEM manages them, on whichever device.
 pub(crate) static COOKIE: Cookie<Frames> = Cookie::new();
 
@@ -131,6 +132,38 @@ pub(super) struct Alloc {
     /// Where to look next for a chunk that counts against a limit.
     hand: usize,
     pub(super) pools: Pools,
+}
+
+/// A walk over the chunks that may have room, from one on and round to it again.
+struct Walk {
+    start: usize,
+    /// How far it is from there to where to go on; [`None`] at the end.
+    next: Option<usize>,
+}
+
+impl Walk {
+    fn next(&mut self, chunks: &Chunks, nr: usize) -> Option<usize> {
+        let way = self.next.take()?;
+        let to_end = chunks.len().saturating_sub(self.start);
+        let ahead = if way < to_end {
+            chunks.with_room(self.start + way, nr)
+        } else {
+            None
+        };
+        let chunk = match ahead {
+            Some(chunk) => chunk,
+            None => chunks
+                .with_room(way.saturating_sub(to_end), nr)
+                .filter(|chunk| *chunk < self.start)?,
+        };
+        let way = if chunk >= self.start {
+            chunk - self.start
+        } else {
+            chunk + to_end
+        };
+        self.next = Some(way + 1);
+        Some(chunk)
+    }
 }
 
 /// The memory of a device.
@@ -269,31 +302,37 @@ impl Memory {
             return Err(ENOSPC.into());
         }
         let mut alloc = self.alloc.lock();
-        if nr < PMD_PAGES {
-            // Before empty chunks are given back: one that was just emptied is taken again, so
-            // that pages that move to and fro use the same memory.
-            if let Some((chunk, first)) = self.find(&mut alloc, payer, nr, 0) {
-                return Ok(self.taken(&mut alloc, chunk, first, nr, spot));
-            }
+        let mut walk = Walk {
+            start: alloc.open,
+            next: if nr < PMD_PAGES { Some(0) } else { None },
+        };
+        // Before empty chunks are given back: one that was just emptied is taken again, so that
+        // pages that move to and fro use the same memory.
+        if let Some((chunk, first)) = self.find(&mut alloc, payer, nr, &mut walk) {
+            return Ok(self.taken(&mut alloc, chunk, first, nr, spot));
         }
-        self.drain(&mut alloc);
-        let refusal = match self.grow(&mut alloc, payer) {
-            Ok(chunk) => {
-                if nr < PMD_PAGES {
-                    alloc.open = chunk;
+        let refusal = loop {
+            let all = self.drain(&mut alloc);
+            match self.grow(&mut alloc, payer) {
+                Ok(chunk) => {
+                    if nr < PMD_PAGES {
+                        alloc.open = chunk;
+                        self.chunks().has_room(chunk);
+                    }
+                    return Ok(self.taken(&mut alloc, chunk, 0, nr, spot));
                 }
-                return Ok(self.taken(&mut alloc, chunk, 0, nr, spot));
+                Err(refusal) if all => break refusal,
+                Err(_) => {}
             }
-            Err(refusal) => refusal,
+            drop(alloc);
+            alloc = self.alloc.lock();
         };
         drop(alloc);
-        if nr < PMD_PAGES {
-            // Some of those that are further away may have room.
-            for from in (MAX_LOOKS..self.nr_chunks()).step_by(MAX_LOOKS) {
-                let mut alloc = self.alloc.lock();
-                if let Some((chunk, first)) = self.find(&mut alloc, payer, nr, from) {
-                    return Ok(self.taken(&mut alloc, chunk, first, nr, spot));
-                }
+        // Some of those that are further away may have room.
+        while walk.next.is_some() {
+            let mut alloc = self.alloc.lock();
+            if let Some((chunk, first)) = self.find(&mut alloc, payer, nr, &mut walk) {
+                return Ok(self.taken(&mut alloc, chunk, first, nr, spot));
             }
         }
         Err(refusal)
@@ -321,10 +360,11 @@ impl Memory {
 
     /// Gives empty chunks back to the buddy allocator, and ends their charge.
     pub(crate) fn return_chunks(&self) {
-        self.drain(&mut self.alloc.lock());
+        while !self.drain(&mut self.alloc.lock()) {}
     }
 
-    fn drain(&self, alloc: &mut Alloc) {
+    /// Gives some back; returns whether those were all.
+    fn drain(&self, alloc: &mut Alloc) -> bool {
         let Alloc {
             owned,
             held,
@@ -343,30 +383,41 @@ impl Memory {
                 }
             }
             units.forget(chunk);
-        });
+        })
     }
 
     /// Finds room for a few pages in a chunk that is in use already, and that `payer` pays for.
-    /// Looks at [`MAX_LOOKS`] chunks only, the first of which is `from` chunks behind the open one.
+    /// Looks at [`MAX_LOOKS`] chunks only; others that may have some are left to the walk.
     fn find(
         &self,
         alloc: &mut Alloc,
         payer: &Payer,
         nr: usize,
-        from: usize,
+        walk: &mut Walk,
     ) -> Option<(usize, usize)> {
         let chunks = self.chunks();
-        let nr_chunks = chunks.len().max(1);
-        let end = nr_chunks.min(from + MAX_LOOKS);
-        let (chunk, first) = (from..end).find_map(|i| {
-            let chunk = (alloc.open + i) % nr_chunks;
-            let owned = alloc.owned.get(chunk)?.as_ref()?;
-            let paid = owned.charge.is_of(payer) && owned.pool.is_none();
-            if !paid || chunks.live(chunk) + nr > PMD_PAGES {
-                return None;
+        let mut looks = 0;
+        let found = loop {
+            if looks == MAX_LOOKS {
+                break None;
             }
-            Some((chunk, chunks.find(chunk, nr)?))
-        })?;
+            let Some(chunk) = walk.next(chunks, nr) else {
+                break None;
+            };
+            looks += 1;
+            let owned = alloc.owned.get(chunk).and_then(Option::as_ref);
+            let Some(owned) = owned.filter(|owned| owned.pool.is_none()) else {
+                chunks.has_no_room(chunk);
+                continue;
+            };
+            if owned.charge.is_of(payer) {
+                if let Some(first) = chunks.look(chunk, nr) {
+                    break Some((chunk, first));
+                }
+            }
+        };
+        holds::CHUNKS.note(looks);
+        let (chunk, first) = found?;
         // What is left of a chunk that was taken whole.
         alloc.units.split(chunk);
         alloc.open = chunk;
@@ -422,16 +473,26 @@ impl Memory {
 
     /// Returns the first page of the next chunk that counts against a limit, going round.
     pub(crate) fn next_of(&self, limit: &Limit, low: &mut Low) -> Option<usize> {
-        let mut alloc = self.alloc.lock();
-        let nr = self.nr_chunks().max(1);
-        let chunk = (1..=nr).map(|i| (alloc.hand + i) % nr).find(|chunk| {
-            let owned = alloc.owned.get(*chunk).and_then(Option::as_ref);
-            owned.is_some_and(|owned| {
-                owned.pool.is_none() && owned.charge.may_evict(Some(limit), low)
-            })
-        })?;
-        alloc.hand = chunk;
-        Some(chunk * PMD_PAGES)
+        let nr = self.nr_chunks();
+        let mut left = nr;
+        while left > 0 {
+            let looks = left.min(MAX_LOOKS);
+            let mut alloc = self.alloc.lock();
+            let hand = alloc.hand;
+            let found = (1..=looks).map(|i| (hand + i) % nr).find(|chunk| {
+                let owned = alloc.owned.get(*chunk).and_then(Option::as_ref);
+                owned.is_some_and(|owned| {
+                    owned.pool.is_none() && owned.charge.may_evict(Some(limit), low)
+                })
+            });
+            holds::CHUNKS.note(looks);
+            alloc.hand = found.unwrap_or((hand + looks) % nr);
+            if let Some(chunk) = found {
+                return Some(chunk * PMD_PAGES);
+            }
+            left -= looks;
+        }
+        None
     }
 
     /// Returns the units of the chunk at `page`, and where they were mapped last.

@@ -149,6 +149,7 @@ impl Memory {
                 } else if let Some(owned) = owned {
                     // From now on its pages are like all others.
                     owned.pool = None;
+                    self.chunks().has_room(index);
                     units.taken(index * PMD_PAGES, PMD_PAGES, Spot::default());
                 }
             }
