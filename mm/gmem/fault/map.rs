@@ -192,7 +192,8 @@ impl Part<'_> {
             };
             match space.directory.enter(&map, pages, huge, note) {
                 Err(e) if e == EBUSY || e == EEXIST || e == EAGAIN => {
-                    map.invalidate(&space.directory, block_of(range), true);
+                    drop(map);
+                    space.forget(block_of(range));
                     return Ok(false);
                 }
                 other => other?,
@@ -212,7 +213,9 @@ impl Part<'_> {
             }
         }
         if let Err(e) = context.pmap.enter(maps) {
-            map.invalidate(&space.directory, block_of(range), true);
+            // Until then the directory only says too much.
+            drop(map);
+            space.forget(block_of(range));
             // A release took what `prepare` had built, and it has to be built again.
             return if e == EAGAIN { Ok(false) } else { Err(e) };
         }

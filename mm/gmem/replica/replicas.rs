@@ -7,6 +7,7 @@
 
 use crate::{
     device::{
+        holds::MAX_COPIES,
         memory::Memory,
         run::Run,
         stats::Stats, //
@@ -49,9 +50,6 @@ type Key = (u64, u32);
 
 /// What no key is below.
 const FIRST: Key = (0, 0);
-
-/// So many copies are looked at before others get the map lock.
-const BATCH: usize = 64;
 
 fn after((first, device): Key) -> Key {
     (first, device.wrapping_add(1))
@@ -100,22 +98,39 @@ impl Copies {
         Self(RBTree::new())
     }
 
-    /// Returns the windows of `range`, as one range, if there is a copy in one of them.
-    pub(crate) fn windows(&self, range: PageRange) -> Option<PageRange> {
+    /// Returns the windows of `range`, as one range, if there is a copy in one of them. Where there
+    /// are too many to be dropped under one hold of the lock, that ends in front of the first one
+    /// too much, and the rest of the range is returned, too.
+    pub(crate) fn windows(&self, range: PageRange) -> (Option<PageRange>, Option<PageRange>) {
         let windows = range.align_out(WINDOW_ORDER);
-        let cursor = self.0.cursor_lower_bound(&(windows.first(), 0))?;
+        let mut next = (windows.first(), 0);
 
-        (cursor.current().0 .0 < windows.end()).then_some(windows)
+        for nr in 0..=MAX_COPIES {
+            let found = self.0.cursor_lower_bound(&next).map(|at| *at.current().0);
+            let Some(key) = found.filter(|key| key.0 < windows.end()) else {
+                return ((nr > 0).then_some(windows), None);
+            };
+            next = after(key);
+        }
+        // One window has fewer: there are not so many devices.
+        let cut = next.0;
+        (
+            PageRange::new(windows.first(), cut),
+            PageRange::new(cut, range.end()),
+        )
     }
 
-    /// Gives all copies in `windows` back.
-    pub(crate) fn remove(&mut self, windows: PageRange) {
+    /// Gives all copies in `windows` back; returns how many there were.
+    pub(crate) fn remove(&mut self, windows: PageRange) -> usize {
+        let mut removed = 0;
         while let Some(cursor) = self.0.cursor_lower_bound_mut(&(windows.first(), 0)) {
             if cursor.current().0 .0 >= windows.end() {
                 break;
             }
             cursor.remove_current();
+            removed += 1;
         }
+        removed
     }
 
     /// Returns the copy of a window on a device.
@@ -147,6 +162,7 @@ impl MapLock<'_> {
         let window = PageRange::around(key.0, WINDOW_ORDER).unwrap_or_default();
         self.invalidate_on(directory, window, key.1);
         let copy = self.copies_mut().0.remove(&key);
+        self.count_copies(1);
         copy.map_or(0, |copy| copy.pages())
     }
 
@@ -157,7 +173,7 @@ impl MapLock<'_> {
         mut from: Key,
         which: &impl Fn(Key, &Copy) -> bool,
     ) -> Option<Key> {
-        for _ in 0..BATCH {
+        for _ in 0..MAX_COPIES {
             let cursor = self.copies().0.cursor_lower_bound(&from)?;
             let (key, copy) = cursor.current();
             let (key, wanted) = (*key, which(*key, copy));
@@ -228,11 +244,12 @@ pub(crate) fn drop_range(space: &Space, range: PageRange) {
         let Some(first) = first.filter(|first| *first < windows.end()) else {
             return;
         };
-        let some = PageRange::with_count(first, (BATCH * WINDOW) as u64)
+        let some = PageRange::with_count(first, (MAX_COPIES * WINDOW) as u64)
             .and_then(|some| some.intersect(windows));
         let Some(some) = some else { return };
-        map.invalidate(&space.directory, some, false);
-        rest = PageRange::new(some.end(), windows.end());
+        let left = map.invalidate(&space.directory, some, false);
+        let next = left.map_or(some.end(), |left| left.first());
+        rest = PageRange::new(next, windows.end());
     }
 }
 

@@ -7,7 +7,10 @@
 //! [`crate::space::standalone`].
 
 use crate::{
-    device::registry::Device,
+    device::{
+        holds,
+        registry::Device, //
+    },
     fault::pingpong::Thrash,
     range::PageRange,
     replica::replicas::Copies,
@@ -74,7 +77,11 @@ pub(crate) struct Map {
 }
 
 /// Proof that the map lock is held.
-pub(crate) struct MapLock<'a>(Guard<'a, Map, MutexBackend>);
+pub(crate) struct MapLock<'a> {
+    map: Guard<'a, Map, MutexBackend>,
+    /// Copies that were dropped.
+    dropped: usize,
+}
 
 /// Whose addresses they are.
 enum Kind {
@@ -333,12 +340,12 @@ impl Space {
 
     /// Takes the map lock.
     pub(crate) fn lock_map(&self) -> MapLock<'_> {
-        MapLock(self.map.lock())
+        MapLock::new(self.map.lock())
     }
 
     /// Takes the map lock if nobody holds it.
     pub(crate) fn try_lock_map(&self) -> Option<MapLock<'_>> {
-        self.map.try_lock().map(MapLock)
+        self.map.try_lock().map(MapLock::new)
     }
 
     /// Takes the lock of a 2 MiB block; never two at once.
@@ -394,30 +401,43 @@ impl Space {
 
     /// Takes the pages of `range` from all contexts and forgets what the directory says of them.
     pub(crate) fn forget(&self, range: PageRange) {
-        let mut map = self.lock_map();
-        map.invalidate(&self.directory, range, true);
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let mut map = self.lock_map();
+            rest = map.invalidate(&self.directory, range, true);
+        }
     }
 }
 
-impl MapLock<'_> {
+impl<'a> MapLock<'a> {
+    fn new(map: Guard<'a, Map, MutexBackend>) -> Self {
+        Self { map, dropped: 0 }
+    }
+
+    /// Notes that so many copies were dropped.
+    pub(crate) fn count_copies(&mut self, nr: usize) {
+        self.dropped = self.dropped.saturating_add(nr);
+        holds::COPIES.note(self.dropped);
+    }
+
     /// Returns a context.
     pub(crate) fn context(&self, index: usize) -> Option<&Arc<Context>> {
-        self.0.contexts.get(index)?.as_ref()
+        self.map.contexts.get(index)?.as_ref()
     }
 
     /// Returns all contexts.
     pub(crate) fn contexts(&self) -> impl Iterator<Item = &Arc<Context>> {
-        self.0.contexts.iter().flatten()
+        self.map.contexts.iter().flatten()
     }
 
     /// Returns the copies of host pages on devices.
     pub(crate) fn copies(&self) -> &Copies {
-        &self.0.copies
+        &self.map.copies
     }
 
     /// Returns the copies, to be changed after the devices.
     pub(crate) fn copies_mut(&mut self) -> &mut Copies {
-        &mut self.0.copies
+        &mut self.map.copies
     }
 
     /// Returns the devices of all contexts, for use without the lock.
@@ -435,11 +455,11 @@ impl MapLock<'_> {
         index: usize,
         context: Option<Arc<Context>>,
     ) -> Option<Arc<Context>> {
-        core::mem::replace(self.0.contexts.get_mut(index)?, context)
+        core::mem::replace(self.map.contexts.get_mut(index)?, context)
     }
 
     /// Returns an index that no context has.
     pub(crate) fn free_index(&self) -> Option<usize> {
-        self.0.contexts.iter().position(Option::is_none)
+        self.map.contexts.iter().position(Option::is_none)
     }
 }

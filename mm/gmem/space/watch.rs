@@ -49,26 +49,40 @@ impl Watcher {
     pub(crate) fn new(space: Arc<Space>, chunk: PageRange) -> Self {
         Self { space, chunk }
     }
+
+    fn lock(&self, inv: &Invalidation<'_>) -> Option<MapLock<'_>> {
+        if inv.is_blockable() {
+            Some(self.space.lock_map())
+        } else {
+            self.space.try_lock_map()
+        }
+    }
 }
 
 impl Operations for Watcher {
     fn invalidate(&self, inv: &Invalidation<'_>) -> bool {
-        let mut map = if inv.is_blockable() {
-            self.space.lock_map()
-        } else {
-            match self.space.try_lock_map() {
-                Some(map) => map,
-                None => return false,
-            }
+        let Some(mut map) = self.lock(inv) else {
+            return false;
         };
+        // Who read before enters nothing any more, and who reads now waits until the change is
+        // over. So others may have the lock in between.
         inv.set_seq();
 
         let bytes = inv.range();
-        let range = PageRange::from_bytes(bytes.start as u64, bytes.len() as u64)
+        let mut rest = PageRange::from_bytes(bytes.start as u64, bytes.len() as u64)
             .and_then(|range| range.intersect(self.chunk));
-        if let Some(range) = range {
-            // A change of rights leaves the page where it is.
-            map.invalidate(&self.space.directory, range, inv.event() != Event::Protect);
+        // A change of rights leaves the page where it is.
+        let forget = inv.event() != Event::Protect;
+        while let Some(range) = rest {
+            rest = map.invalidate(&self.space.directory, range, forget);
+            if rest.is_some() {
+                drop(map);
+                map = match self.lock(inv) {
+                    Some(map) => map,
+                    // What is done already does no harm.
+                    None => return false,
+                };
+            }
         }
         true
     }
@@ -111,9 +125,16 @@ impl MapLock<'_> {
     /// Takes the pages of `range` from all contexts; returns when no device uses one any more.
     ///
     /// With `forget` the directory keeps nothing of them. Windows with copies go whole, and are
-    /// forgotten.
-    pub(crate) fn invalidate(&mut self, directory: &Directory, range: PageRange, forget: bool) {
-        let windows = self.copies().windows(range);
+    /// forgotten. Where there are too many copies for one hold of the lock this stops, and returns
+    /// what is left of the range.
+    #[must_use]
+    pub(crate) fn invalidate(
+        &mut self,
+        directory: &Directory,
+        range: PageRange,
+        forget: bool,
+    ) -> Option<PageRange> {
+        let (windows, rest) = self.copies().windows(range);
         let range = windows.unwrap_or(range);
         let forget = forget || windows.is_some();
 
@@ -127,8 +148,10 @@ impl MapLock<'_> {
             );
         }
         if let Some(windows) = windows {
-            self.copies_mut().remove(windows);
+            let removed = self.copies_mut().remove(windows);
+            self.count_copies(removed);
         }
+        rest
     }
 
     /// Takes the pages of `range` from the contexts of one device.
