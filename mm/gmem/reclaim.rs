@@ -7,4 +7,5 @@ pub(crate) mod evict;
 pub(crate) mod host_room;
 pub(crate) mod to_peer;
 pub(crate) mod victim;
+pub(crate) mod waiting;
 pub(crate) mod worker;

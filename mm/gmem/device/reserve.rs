@@ -20,7 +20,7 @@ use crate::{
     },
     reclaim::{
         evict,
-        worker::Waiting, //
+        waiting::Waiting, //
     },
     sys, //
 };
@@ -106,7 +106,8 @@ impl Memory {
             let adopted = if sys::fatal_signal() {
                 Err(EINTR)
             } else {
-                let mut waiting = Waiting::new();
+                // No mmap_lock is held.
+                let mut waiting = Waiting::unbounded();
                 evict::take(self, payer, PMD_PAGES, Spot::default(), &mut waiting)
                     .and_then(|run| self.adopt(tenant, run))
             };

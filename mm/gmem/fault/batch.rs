@@ -10,7 +10,7 @@ use crate::{
         registry::Parts, //
     },
     fault::serve::Served,
-    reclaim::worker::Waiting,
+    reclaim::waiting::Waiting,
     sys::{
         self,
         CopyRun,

@@ -76,6 +76,8 @@ pub(crate) enum Brought {
     Collision,
     /// Try once more to move them.
     Again,
+    /// It takes longer than locks may be held: let go of them, then the same again.
+    Pause,
 }
 
 impl Part<'_> {
@@ -113,6 +115,9 @@ impl Part<'_> {
         }
         let turn = Turn::begin(memory.parts().id as u8);
         let mut moved = self.move_in(wanted, range, batch);
+        if batch.waiting.pauses(memory) {
+            return Ok(Brought::Pause);
+        }
         // Mapping what did not come would make pages of the host of it, which may have none left.
         let short = moved.is_ok()
             && batch.short
@@ -130,6 +135,9 @@ impl Part<'_> {
                 } else {
                     self.move_in(wanted, one, batch)
                 };
+                if batch.waiting.pauses(memory) {
+                    return Ok(Brought::Pause);
+                }
                 if moved.is_ok() {
                     return Ok(Brought::Map { range: one, moves });
                 }
@@ -151,6 +159,12 @@ impl Part<'_> {
     /// Decides what to do when the pages would not come.
     fn instead(&self, wanted: &Wanted<'_>, e: Error, batch: &mut Batch) -> Result<Brought> {
         let &Wanted { range, moves, .. } = wanted;
+        // It paused too often.
+        let e = if batch.waiting.is_out_of_breath() {
+            ENOSPC
+        } else {
+            e
+        };
         if e == EAGAIN {
             // A program has to supply what is missing, which it will not do for a device.
             if wanted.vma.flags() & vma_info::VM_UFFD_MISSING != 0 {

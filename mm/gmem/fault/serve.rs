@@ -220,6 +220,8 @@ pub(crate) enum Try {
     Collision,
     /// Pages became movable: move them.
     Movable,
+    /// As [`Brought::Pause`].
+    Pause,
 }
 
 impl Part<'_> {
@@ -235,9 +237,10 @@ impl Part<'_> {
             .copying(self.attributes(rest.first()).1)
             .filter(|_| self.request.purpose != Purpose::Ahead)
             .and_then(|_| Lease::of(self.mm, rest.start_byte() as usize));
-        let mut moves = 0;
+        let (mut moves, mut tries) = (0, 0);
 
-        for tries in 0..MAX_COLLISIONS {
+        batch.waiting.begin();
+        while tries < MAX_COLLISIONS {
             let copying = Copying {
                 wanted: tries < MAX_COPY_TRIES,
                 lease: lease.as_ref(),
@@ -257,8 +260,13 @@ impl Part<'_> {
                     return Err((EBUSY, Some(end)));
                 }
                 Ok(Try::Remote(end)) => return Ok(end),
-                Ok(Try::Movable) => moves += 1,
-                Ok(Try::Collision) => {}
+                Ok(Try::Movable) => {
+                    moves += 1;
+                    tries += 1;
+                }
+                Ok(Try::Collision) => tries += 1,
+                // Nobody was in the way, so that it has an end of its own.
+                Ok(Try::Pause) => {}
                 Err(e) => return Err((e, None)),
             }
             if sys::fatal_signal() {
@@ -345,6 +353,7 @@ impl Part<'_> {
             }
             Brought::Collision => Ok(Try::Collision),
             Brought::Again => Ok(Try::Movable),
+            Brought::Pause => Ok(Try::Pause),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{
     range::PageRange,
     reclaim::{
         evict,
-        worker::Waiting, //
+        waiting::Waiting, //
     },
     sys, //
 };
@@ -137,13 +137,17 @@ impl Destination {
     fn take(job: &Job<'_>, pages: usize, waiting: &mut Waiting) -> Result<Self> {
         let mut runs = KVec::new();
         let whole = vma_info::thp_allowed(job.vma) || !job.memory.worker.is_scarce();
-        if pages == PMD_PAGES && whole {
-            if let Ok(run) = job.take(PMD_PAGES, 0, waiting) {
-                runs.push(run, GFP_KERNEL)?;
-                return Ok(Self {
-                    runs,
-                    step: PMD_PAGES,
-                });
+        if pages == PMD_PAGES && whole && !waiting.no_chunk {
+            match job.take(PMD_PAGES, 0, waiting) {
+                Ok(run) => {
+                    runs.push(run, GFP_KERNEL)?;
+                    return Ok(Self {
+                        runs,
+                        step: PMD_PAGES,
+                    });
+                }
+                Err(e) if waiting.is_out_of_breath() => return Err(e),
+                Err(_) => waiting.no_chunk = true,
             }
         }
         let step = if pages == 1 { 1 } else { RUN_PAGES };
@@ -151,8 +155,8 @@ impl Destination {
         while covered < pages {
             match job.take(step, covered, waiting) {
                 Ok(run) => runs.push(run, GFP_KERNEL)?,
-                Err(_) if covered > 0 => break,
-                Err(e) => return Err(e),
+                Err(e) if covered == 0 || waiting.is_out_of_breath() => return Err(e),
+                Err(_) => break,
             }
             covered += step;
         }
@@ -180,11 +184,13 @@ impl Destination {
 ///
 /// `ENOSPC` when the device has no room, `ENOMEM` when the host has none, `EIO` when a copy failed;
 /// `EAGAIN` when the core would not fill a hole: somebody else did, or its memory cgroup is full;
-/// `EINVAL` for a VMA whose pages cannot move.
+/// `EINVAL` for a VMA whose pages cannot move. Any of them when `batch.waiting` is out of breath.
 pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result<usize> {
     let pages = job.range.count() as usize;
     let mut dst = Destination::of(job, pages, &mut batch.waiting)?;
     batch.short = dst.pages() < pages;
+    // What was evicted for it counts, too. The room is there when it is tried again.
+    batch.waiting.move_pages(dst.pages().min(pages))?;
     let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
     let select = Select {
         host: true,

@@ -4,6 +4,7 @@
 
 use crate::{
     device::{
+        holds,
         memory::owner,
         mmu::Mmu, //
     },
@@ -130,6 +131,7 @@ pub(crate) fn bring(
     convoy.copy(m, &mut out);
     m.commit();
     convoy.report(m, addr, &mut out);
+    holds::PAGES.note(out.moved);
     out
 }
 

@@ -28,11 +28,11 @@ use crate::{
             Sheltered, //
         },
         victim::{
-            self,
             Hunt,
+            Quest,
             Victim, //
         },
-        worker::Waiting, //
+        waiting::Waiting, //
     },
     replica::replicas,
     sys, //
@@ -75,7 +75,8 @@ const MAX_REFUSALS: usize = 100;
 ///
 /// # Errors
 ///
-/// `ENOSPC` when nothing can be evicted, `ENOMEM` when the host has no room.
+/// `ENOSPC` when nothing can be evicted, `ENOMEM` when the host has no room; `EAGAIN` when `waiting`
+/// is out of breath.
 pub(crate) fn take(
     memory: &Arc<Memory>,
     payer: &Payer,
@@ -83,10 +84,12 @@ pub(crate) fn take(
     spot: Spot,
     waiting: &mut Waiting,
 ) -> Result<Run> {
-    let mut hunt = Hunt::new(nr, Some(payer));
-    let mut losses = 0;
+    let mut quest = match waiting.quest.take() {
+        Some(quest) if quest.nr == nr => quest,
+        _ => Quest::new(nr),
+    };
 
-    for _ in 0..MAX_VICTIMS {
+    while quest.victims < MAX_VICTIMS {
         let refusal = match memory.take(payer, nr, spot) {
             Ok(run) => {
                 memory.worker.asked(memory, nr, true);
@@ -97,22 +100,31 @@ pub(crate) fn take(
         };
         waiting.waited = true;
         let evicted = match &refusal.limit {
-            Some(limit) => chunk_of(memory, limit)?,
+            Some(limit) => chunk_of(memory, limit, &mut quest, waiting),
             None => {
                 memory.worker.asked(memory, nr, false);
                 if memory.worker.wait(waiting) {
+                    quest.victims += 1;
                     continue;
                 }
-                one(memory, &mut hunt)?
+                one(memory, Some(payer), &mut quest.hunt, waiting)
             }
         };
+        let evicted = match evicted {
+            Err(e) if waiting.is_out_of_breath() => {
+                waiting.quest = Some(quest);
+                return Err(e);
+            }
+            other => other?,
+        };
+        quest.victims += 1;
         memory.parts().stats.direct.add(evicted << PAGE_SHIFT);
         if evicted >= nr {
             // If it does not fit now somebody was faster, or what left was in pieces, or in a chunk
             // of others. Then a chunk has to leave.
-            losses += 1;
-            if losses > MAX_LOSSES {
-                hunt.want_chunk();
+            quest.losses += 1;
+            if quest.losses > MAX_LOSSES {
+                quest.hunt.want_chunk();
             }
         }
     }
@@ -125,9 +137,20 @@ pub(crate) fn take(
 ///
 /// # Errors
 ///
-/// `ENOSPC` when there is nothing that may leave, `ENOMEM` when the host has no room.
-pub(crate) fn one(memory: &Memory, hunt: &mut Hunt<'_>) -> Result<usize> {
-    let Victim { first, nr, spot } = hunt.next(memory).ok_or(ENOSPC)?;
+/// `ENOSPC` when there is nothing that may leave, `ENOMEM` when the host has no room; `EAGAIN` when
+/// `waiting` is out of breath.
+pub(crate) fn one(
+    memory: &Memory,
+    payer: Option<&Payer>,
+    hunt: &mut Hunt,
+    waiting: &mut Waiting,
+) -> Result<usize> {
+    let victim = hunt.next(memory, payer, waiting)?;
+    if let Err(e) = waiting.move_pages(victim.nr) {
+        hunt.keep(victim);
+        return Err(e);
+    }
+    let Victim { first, nr, spot } = victim;
 
     let left = evicted(memory, pages(memory, first, nr, Some(spot)))?;
     if left == 0 {
@@ -141,8 +164,14 @@ pub(crate) fn one(memory: &Memory, hunt: &mut Hunt<'_>) -> Result<usize> {
 /// # Errors
 ///
 /// As [`one`].
-fn chunk_of(memory: &Memory, limit: &Limit) -> Result<usize> {
-    let first = victim::next_of(memory, limit).ok_or(ENOSPC)?;
+fn chunk_of(
+    memory: &Memory,
+    limit: &Limit,
+    quest: &mut Quest,
+    waiting: &mut Waiting,
+) -> Result<usize> {
+    waiting.move_pages(PMD_PAGES)?;
+    let first = quest.round.next(memory, limit, waiting)?;
 
     evicted(memory, pages(memory, first, PMD_PAGES, None))
 }

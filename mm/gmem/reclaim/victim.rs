@@ -13,17 +13,26 @@ use crate::{
         units::Spot, //
     },
     policy::{
-        unit::SLOT_PAGES,
+        unit::{
+            CHUNK_SLOTS,
+            SLOT_PAGES, //
+        },
         Search,
         Seen,
         Unit,
         Verdict, //
     },
-    reclaim::age, //
+    reclaim::{
+        age,
+        waiting::Waiting, //
+    }, //
 };
-use kernel::mm::device::{
-    migrate::split_device_folio,
-    PMD_PAGES, //
+use kernel::{
+    mm::device::{
+        migrate::split_device_folio,
+        PMD_PAGES, //
+    },
+    prelude::*, //
 };
 
 /// How many chunks in use are passed over to find an idle one that counts against a limit.
@@ -37,31 +46,64 @@ pub(crate) struct Victim {
     pub(crate) spot: Spot,
 }
 
+/// What a fault does to get so many pages in a row. It may be interrupted and goes on then.
+pub(crate) struct Quest {
+    pub(crate) nr: usize,
+    pub(crate) hunt: Hunt,
+    pub(crate) round: Round,
+    /// So many victims there were.
+    pub(crate) victims: usize,
+    /// So often what left was no room.
+    pub(crate) losses: u32,
+}
+
+impl Quest {
+    /// Begins to look for `nr` pages.
+    pub(crate) const fn new(nr: usize) -> Self {
+        Self {
+            nr,
+            hunt: Hunt::new(Search::new(nr)),
+            round: Round::new(),
+            victims: 0,
+            losses: 0,
+        }
+    }
+}
+
 /// A search for room.
-pub(crate) struct Hunt<'a> {
+pub(crate) struct Hunt {
     search: Search,
-    payer: Option<&'a Payer>,
     /// Only what `payer` has is left to take.
     own: bool,
     low: Low,
     /// What is to leave.
     last: Option<Unit>,
+    /// So many units were looked at in this round.
+    looked: usize,
+    /// What was found already.
+    kept: Option<Victim>,
 }
 
-impl<'a> Hunt<'a> {
-    /// Begins to look for `nr` pages, for `payer` who waits, or ahead of time for anybody.
-    pub(crate) const fn new(nr: usize, payer: Option<&'a Payer>) -> Self {
-        let search = match payer {
-            Some(_) => Search::new(nr),
-            None => Search::ahead(nr),
-        };
+impl Hunt {
+    const fn new(search: Search) -> Self {
         Self {
             search,
-            payer,
             own: false,
             low: Low::Respected,
             last: None,
+            looked: 0,
+            kept: None,
         }
+    }
+
+    /// Begins to look for `nr` pages ahead of time, for anybody.
+    pub(crate) const fn ahead(nr: usize) -> Self {
+        Self::new(Search::ahead(nr))
+    }
+
+    /// Keeps a victim for the next time.
+    pub(crate) fn keep(&mut self, victim: Victim) {
+        self.kept = Some(victim);
     }
 
     /// Notes that nothing of the last victim left: it may be on its way in. Others come first now.
@@ -83,30 +125,57 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    /// Returns what is to leave next.
+    /// Returns what is to leave next, for `payer` who waits if there is one.
     ///
     /// What `dmem.low` protects comes last, and what `dmem.min` guarantees to others never; when
     /// there is nothing else the payer gives of its own.
-    pub(crate) fn next(&mut self, memory: &Memory) -> Option<Victim> {
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there is nothing, `EAGAIN` when `waiting` is out of breath.
+    pub(crate) fn next(
+        &mut self,
+        memory: &Memory,
+        payer: Option<&Payer>,
+        waiting: &mut Waiting,
+    ) -> Result<Victim> {
+        if let Some(victim) = self.kept.take() {
+            // It may have become a place for pinned pages.
+            let own = payer.filter(|_| self.own);
+            if memory.may_leave(victim.first, own, &mut self.low) {
+                return Ok(victim);
+            }
+        }
         loop {
-            if let Some(victim) = self.round(memory) {
-                return Some(victim);
+            let victim = self.round(memory, payer, waiting)?;
+            self.looked = 0;
+            if let Some(victim) = victim {
+                return Ok(victim);
             }
             if self.low == Low::Hit {
                 self.low = Low::Ignored;
-            } else if !self.own && self.payer.is_some() {
+            } else if !self.own && payer.is_some() {
                 self.own = true;
             } else {
-                return None;
+                return Err(ENOSPC);
             }
         }
     }
 
     /// Looks at each unit once or twice.
-    fn round(&mut self, memory: &Memory) -> Option<Victim> {
-        for _ in 0..memory.pages() / SLOT_PAGES * 2 {
-            let (unit, spot) = memory.candidate(&mut self.search)?;
-            let seen = self.ask(memory, unit, spot);
+    fn round(
+        &mut self,
+        memory: &Memory,
+        payer: Option<&Payer>,
+        waiting: &mut Waiting,
+    ) -> Result<Option<Victim>> {
+        while self.looked < memory.pages() / SLOT_PAGES * 2 {
+            waiting.look(1)?;
+            self.looked += 1;
+            let Some((unit, spot)) = memory.candidate(&mut self.search) else {
+                break;
+            };
+            let seen = self.ask(memory, payer, unit, spot);
             self.last = Some(unit);
             match memory.decide(&mut self.search, unit, seen) {
                 Verdict::Keep => {}
@@ -116,22 +185,22 @@ impl<'a> Hunt<'a> {
                     } else {
                         Spot::default()
                     };
-                    return Some(Victim { first, nr, spot });
+                    return Ok(Some(Victim { first, nr, spot }));
                 }
                 Verdict::Split { first } => {
                     if split_device_folio(&memory.map, first).is_err() {
                         let nr = unit.pages();
-                        return Some(Victim { first, nr, spot });
+                        return Ok(Some(Victim { first, nr, spot }));
                     }
                     memory.split(first);
                 }
             }
         }
-        None
+        Ok(None)
     }
 
-    fn ask(&mut self, memory: &Memory, unit: Unit, spot: Spot) -> Seen {
-        let payer = self.payer.filter(|_| self.own);
+    fn ask(&mut self, memory: &Memory, payer: Option<&Payer>, unit: Unit, spot: Spot) -> Seen {
+        let payer = payer.filter(|_| self.own);
         if memory.may_leave(unit.first_page(), payer, &mut self.low) {
             age::ask(memory, unit, spot)
         } else {
@@ -140,37 +209,63 @@ impl<'a> Hunt<'a> {
     }
 }
 
-/// Returns the first page of a chunk that counts against a limit and that no device used since it
-/// was looked at last, or of one that was used if there are many of those.
-pub(crate) fn next_of(memory: &Memory, limit: &Limit) -> Option<usize> {
-    let mut low = Low::Respected;
-    let mut last = None;
+/// A search for a chunk that counts against a limit.
+pub(crate) struct Round {
+    low: Low,
+    last: Option<usize>,
+    patience: usize,
+}
 
-    for _ in 0..PATIENCE {
-        let found = memory.next_of(limit, &mut low);
-        let Some(page) = found else {
-            if low != Low::Hit {
-                return last;
-            }
-            low = Low::Ignored;
-            continue;
-        };
-        let mut used = false;
-        let mut stuck = false;
-        for (unit, spot) in memory.units_of(page) {
-            match age::ask(memory, unit, spot) {
-                Seen::Used => used = true,
-                Seen::Stuck => stuck = true,
-                Seen::Idle | Seen::Gone => {}
-            }
-        }
-        if stuck {
-            continue;
-        }
-        last = Some(page);
-        if !used {
-            break;
+impl Round {
+    const fn new() -> Self {
+        Self {
+            low: Low::Respected,
+            last: None,
+            patience: PATIENCE,
         }
     }
-    last
+
+    /// Returns the first page of a chunk that counts against a limit and that no device used since
+    /// it was looked at last, or of one that was used if there are many of those.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there is none, `EAGAIN` when `waiting` is out of breath.
+    pub(crate) fn next(
+        &mut self,
+        memory: &Memory,
+        limit: &Limit,
+        waiting: &mut Waiting,
+    ) -> Result<usize> {
+        while self.patience > 0 {
+            // All of the units that it may have.
+            waiting.look(CHUNK_SLOTS as usize)?;
+            self.patience -= 1;
+            let Some(page) = memory.next_of(limit, &mut self.low) else {
+                if self.low != Low::Hit {
+                    break;
+                }
+                self.low = Low::Ignored;
+                continue;
+            };
+            let mut used = false;
+            let mut stuck = false;
+            for (unit, spot) in memory.units_of(page) {
+                match age::ask(memory, unit, spot) {
+                    Seen::Used => used = true,
+                    Seen::Stuck => stuck = true,
+                    Seen::Idle | Seen::Gone => {}
+                }
+            }
+            if stuck {
+                continue;
+            }
+            self.last = Some(page);
+            if !used {
+                break;
+            }
+        }
+        let found = core::mem::replace(self, Self::new());
+        found.last.ok_or(ENOSPC)
+    }
 }

@@ -17,7 +17,8 @@ use crate::{
     policy::unit::SLOT_PAGES,
     reclaim::{
         evict,
-        victim::Hunt, //
+        victim::Hunt,
+        waiting::Waiting, //
     }, //
 };
 use kernel::{
@@ -36,41 +37,12 @@ use kernel::{
         CondVarTimeoutResult,
         Mutex, //
     },
-    time::{
-        msecs_to_jiffies,
-        Jiffies, //
-    },
+    time::msecs_to_jiffies,
     workqueue::{
         self,
         WorkItem, //
     }, //
 };
-
-/// How long a fault waits for the worker to free something, in all.
-const PATIENCE_MS: u32 = 50;
-
-/// How a fault got its room.
-pub(crate) struct Waiting {
-    /// There was none at once.
-    pub(crate) waited: bool,
-    /// So long it may still wait for the worker.
-    left: Jiffies,
-}
-
-impl Waiting {
-    /// It did not wait yet.
-    pub(crate) fn new() -> Self {
-        Self {
-            waited: false,
-            left: msecs_to_jiffies(PATIENCE_MS),
-        }
-    }
-
-    /// Locks are taken anew, under which it may wait as long again.
-    pub(crate) fn renew(&mut self) {
-        self.left = msecs_to_jiffies(PATIENCE_MS);
-    }
-}
 
 /// How long nobody asks for anything until what came last counts as used; long beside the time
 /// that it takes to bring it again.
@@ -217,16 +189,16 @@ impl Worker {
     pub(crate) fn wait(&self, waiting: &mut Waiting) -> bool {
         let mut state = self.state.lock();
         let freed = state.freed;
-        if state.active && !state.resting && waiting.left > 0 {
+        if state.active && !state.resting && waiting.left() > 0 {
+            let left = waiting.left();
             // Whatever ended the wait, the caller goes on by itself.
-            waiting.left = match self
-                .news
-                .wait_interruptible_timeout(&mut state, waiting.left)
-            {
-                CondVarTimeoutResult::Woken { jiffies }
-                | CondVarTimeoutResult::Signal { jiffies } => jiffies,
-                CondVarTimeoutResult::Timeout => 0,
-            };
+            waiting.set_left(
+                match self.news.wait_interruptible_timeout(&mut state, left) {
+                    CondVarTimeoutResult::Woken { jiffies }
+                    | CondVarTimeoutResult::Signal { jiffies } => jiffies,
+                    CondVarTimeoutResult::Timeout => 0,
+                },
+            );
         }
         state.freed != freed
     }
@@ -253,7 +225,9 @@ impl Worker {
     /// came or is on its way: it may leave later.
     fn make_room(&self, memory: &Memory, mark: impl Fn() -> Mark) -> bool {
         let mut failures = 0;
-        let mut hunt = Hunt::new(1, None);
+        let mut hunt = Hunt::ahead(1);
+        // It holds no lock that others wait for.
+        let mut waiting = Waiting::unbounded();
         loop {
             let mark = mark();
             let free = memory.free(mark.whole);
@@ -264,9 +238,9 @@ impl Worker {
                 return false;
             }
             if failures == 0 {
-                hunt = Hunt::new(if mark.whole { PMD_PAGES } else { 1 }, None);
+                hunt = Hunt::ahead(if mark.whole { PMD_PAGES } else { 1 });
             }
-            match evict::one(memory, &mut hunt) {
+            match evict::one(memory, None, &mut hunt, &mut waiting) {
                 // It knows now what to leave alone.
                 Ok(0) => failures += 1,
                 Ok(_) => {

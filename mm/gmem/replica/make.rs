@@ -32,7 +32,7 @@ use crate::{
     range::PageRange,
     reclaim::{
         evict,
-        worker::Waiting, //
+        waiting::Waiting, //
     },
     replica::{
         replicas::{
@@ -91,7 +91,16 @@ impl Part<'_> {
         }
         let start = range.start_byte() as usize;
         let mut drafts = match hmm::read(mmap, watch, seq, start, pfns, Some(owner())) {
-            Ok(()) => self.duplicate(memory, vma, piece, range, lease, batch)?,
+            Ok(()) => match self.duplicate(memory, vma, piece, range, lease, batch) {
+                Err(_) if batch.waiting.pauses(memory) => return Ok(Try::Pause),
+                Err(_) if batch.waiting.is_out_of_breath() => {
+                    if self.request.purpose == Purpose::Prefetch {
+                        return Err(ENOSPC);
+                    }
+                    Drafts::none()
+                }
+                drafts => drafts?,
+            },
             Err(e) if e == EBUSY => return Ok(Try::Collision),
             Err(_) => Drafts::none(),
         };
@@ -136,7 +145,7 @@ impl Part<'_> {
             let draft = match self.draft(memory, vma, wanted, part, lease, waiting, may_drain) {
                 Ok(Some(draft)) => draft,
                 Ok(None) => continue,
-                Err(e) if strict => return Err(e),
+                Err(e) if strict || waiting.is_out_of_breath() => return Err(e),
                 Err(_) => break,
             };
             if draft.is_new() {
@@ -144,6 +153,7 @@ impl Part<'_> {
             }
             drafts.push(draft)?;
         }
+        waiting.move_pages(copied)?;
         let parts = memory.parts();
         if let Err(e) = parts.mmu.copy_to_dev(runs.as_slice()) {
             if strict {

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a fault gets its room, and how much it may do for that before it lets go of its locks.
+//!
+//! A fault holds the mmap_lock of its process while it evicts by itself, and others wait for that.
+//! So it looks at a few candidates, evicts a few pages and waits a little; then it says that it is
+//! out of breath, is tried again with locks taken anew, and goes on where it was.
+
+use crate::{
+    device::{
+        holds::{
+            self,
+            MAX_LOOKS,
+            MAX_PAGES,
+            MAX_WAIT_MS, //
+        },
+        memory::Memory, //
+    },
+    policy::unit::SLOT_PAGES,
+    reclaim::victim::Quest, //
+};
+use kernel::{
+    prelude::*,
+    time::{
+        msecs_to_jiffies,
+        Jiffies, //
+    }, //
+};
+
+/// So often a fault may let go of its locks for one block, whatever the size of the memory.
+const MIN_PAUSES: usize = 128;
+
+/// So often at most it looks at each unit of the memory.
+const SEARCHES: usize = 6;
+
+/// How a fault gets its room.
+pub(crate) struct Waiting {
+    /// There was none at once.
+    pub(crate) waited: bool,
+    /// What it was about to evict when it was out of breath.
+    pub(crate) quest: Option<Quest>,
+    /// There is no whole chunk for the block.
+    pub(crate) no_chunk: bool,
+    /// It holds locks that others wait for.
+    bounded: bool,
+    /// So long it may still wait for the worker.
+    left: Jiffies,
+    looked: usize,
+    moved: usize,
+    out_of_breath: bool,
+    pauses: usize,
+}
+
+impl Waiting {
+    /// It did nothing yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            waited: false,
+            quest: None,
+            no_chunk: false,
+            bounded: true,
+            left: msecs_to_jiffies(MAX_WAIT_MS),
+            looked: 0,
+            moved: 0,
+            out_of_breath: false,
+            pauses: 0,
+        }
+    }
+
+    /// As [`Self::new`], for who holds no lock that others wait for.
+    pub(crate) fn unbounded() -> Self {
+        Self {
+            bounded: false,
+            ..Self::new()
+        }
+    }
+
+    /// It is for another block now.
+    pub(crate) fn begin(&mut self) {
+        self.quest = None;
+        self.no_chunk = false;
+        self.pauses = 0;
+        self.renew();
+    }
+
+    /// Locks are taken anew, under which it may do as much again.
+    pub(crate) fn renew(&mut self) {
+        self.left = msecs_to_jiffies(MAX_WAIT_MS);
+        self.looked = 0;
+        self.moved = 0;
+        self.out_of_breath = false;
+    }
+
+    /// Returns whether it has to let go of its locks to go on.
+    pub(crate) fn is_out_of_breath(&self) -> bool {
+        self.out_of_breath
+    }
+
+    /// As [`Self::is_out_of_breath`], and counts that it does. It ends: each time a part of
+    /// `memory` was looked at or evicted, and who finds the room taken by others so often does
+    /// without.
+    pub(crate) fn pauses(&mut self, memory: &Memory) -> bool {
+        let most = MIN_PAUSES + memory.pages() / SLOT_PAGES * SEARCHES / MAX_LOOKS;
+        if self.out_of_breath && self.pauses < most {
+            self.pauses += 1;
+            return true;
+        }
+        false
+    }
+
+    /// Returns how long it may still wait for the worker.
+    pub(crate) fn left(&self) -> Jiffies {
+        self.left
+    }
+
+    /// Says how much is left of that.
+    pub(crate) fn set_left(&mut self, left: Jiffies) {
+        let all = msecs_to_jiffies(MAX_WAIT_MS).max(1);
+        let waited = all.saturating_sub(left);
+
+        self.left = left;
+        holds::WAIT_MS.note(waited * MAX_WAIT_MS as usize / all);
+    }
+
+    /// It looks at so many candidates.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when it is out of breath.
+    pub(crate) fn look(&mut self, nr: usize) -> Result {
+        if self.bounded {
+            self.out_of_breath |= !count(&mut self.looked, nr, MAX_LOOKS);
+            holds::CANDIDATES.note(self.looked);
+        }
+        self.go_on()
+    }
+
+    /// It moves so many pages, at most a block.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when it is out of breath.
+    pub(crate) fn move_pages(&mut self, nr: usize) -> Result {
+        if self.bounded {
+            self.out_of_breath |= !count(&mut self.moved, nr, MAX_PAGES);
+            holds::PAGES.note(self.moved);
+        }
+        self.go_on()
+    }
+
+    fn go_on(&self) -> Result {
+        if self.out_of_breath {
+            Err(EAGAIN)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Adds to what was done; returns `false` if that would be too much.
+fn count(done: &mut usize, nr: usize, most: usize) -> bool {
+    let sum = done.saturating_add(nr);
+    if sum > most {
+        return false;
+    }
+    *done = sum;
+    true
+}
