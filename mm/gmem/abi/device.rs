@@ -26,11 +26,9 @@ use crate::{
     reclaim::host_room,
     replica::replicas,
     space::{
-        address_space::{
-            Space,
-            SPACES, //
-        },
-        context::Context, //
+        address_space::Space,
+        context::Context,
+        spaces::SPACES, //
     },
     sys, //
 };
