@@ -31,7 +31,7 @@ use kernel::{
 const MIN_PAUSES: usize = 128;
 
 /// So often at most it looks at each unit of the memory.
-const SEARCHES: usize = 6;
+const SEARCHES: usize = 12;
 
 /// How a fault gets its room.
 pub(crate) struct Waiting {
@@ -79,13 +79,18 @@ impl Waiting {
     pub(crate) fn begin(&mut self) {
         self.quest = None;
         self.no_chunk = false;
+        self.out_of_breath = false;
         self.pauses = 0;
         self.renew();
     }
 
-    /// Locks are taken anew, under which it may do as much again.
+    /// Locks are taken anew, under which it may do as much again; it waits as long again only if it
+    /// was somebody else who made that necessary.
     pub(crate) fn renew(&mut self) {
-        self.left = msecs_to_jiffies(MAX_WAIT_MS);
+        // Who pauses waited enough.
+        if !self.out_of_breath {
+            self.left = msecs_to_jiffies(MAX_WAIT_MS);
+        }
         self.looked = 0;
         self.moved = 0;
         self.out_of_breath = false;
