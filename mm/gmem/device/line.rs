@@ -11,6 +11,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed, //
@@ -78,7 +79,8 @@ impl Line {
         if !self.is_cut() {
             self.state.fetch_add(CUT, Full);
         }
-        while self.state.load(Relaxed) != CUT {
+        // Pairs with the end of a call that nobody waited for.
+        while self.state.load(Acquire) != CUT {
             self.quiet.wait(&mut waiting);
         }
     }
