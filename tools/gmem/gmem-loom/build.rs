@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+//! Makes the modules that the tests check: each kernel file as it is, and once more with each of
+//! the mistakes that the checks have to find.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+/// A name, and what is replaced by what.
+type Mistake = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// A kernel file, the checks of which have a name, and the mistakes to find.
+struct Subject {
+    name: &'static str,
+    file: &'static str,
+    mistakes: &'static [Mistake],
+}
+
+const SUBJECTS: &[Subject] = &[
+    Subject {
+        name: "chunk",
+        file: "mm/gmem/device/chunk.rs",
+        mistakes: &[
+            (
+                "one_page_is_put_without_release",
+                &[(
+                    "map.fetch_sub(1 << (first % 64), Release);",
+                    "map.fetch_sub(1 << (first % 64), Relaxed);",
+                )],
+            ),
+            (
+                "pages_are_put_without_release",
+                &[(
+                    "map.fetch_sub(bits(word, first, nr), Release);",
+                    "map.fetch_sub(bits(word, first, nr), Relaxed);",
+                )],
+            ),
+            (
+                "free_pages_are_found_without_acquire",
+                &[(
+                    "let used = used.load(Acquire);",
+                    "let used = used.load(Relaxed);",
+                )],
+            ),
+            (
+                "pages_are_counted_without_order",
+                &[(
+                    "chunk.live.fetch_sub(nr as i32, Full) == nr as i32",
+                    "chunk.live.fetch_sub(nr as i32, Relaxed) == nr as i32",
+                )],
+            ),
+            (
+                "holds_are_read_before_the_bits",
+                &[
+                    (
+                        "for (word, used) in chunk.map.iter().enumerate() {",
+                        "let holds = chunk.holds.load(Relaxed);
+                         for (word, used) in chunk.map.iter().enumerate() {",
+                    ),
+                    ("(chunk.holds.load(Relaxed) == 0)", "(holds == 0)"),
+                ],
+            ),
+            (
+                "a_hold_does_not_count",
+                &[("chunk.live.fetch_add(1, Full);\n", "")],
+            ),
+            (
+                "a_note_gets_lost",
+                &[(
+                    "while let Err(now) = word.cmpxchg(old, old | bit, Full) {",
+                    "if let Err(now) = word.cmpxchg(old, old | bit, Full) {",
+                )],
+            ),
+            (
+                "a_note_is_not_looked_at_again",
+                &[("if self.live(index) == 0 {", "if true {")],
+            ),
+        ],
+    },
+    Subject {
+        name: "line",
+        file: "mm/gmem/device/line.rs",
+        mistakes: &[
+            (
+                "a_call_ends_without_order",
+                &[(
+                    "self.0.state.fetch_sub(1usize, Full)",
+                    "self.0.state.fetch_sub(1usize, Relaxed)",
+                )],
+            ),
+            (
+                "the_end_of_calls_is_seen_without_order",
+                &[(
+                    "while self.state.load(Acquire) != CUT {",
+                    "while self.state.load(Relaxed) != CUT {",
+                )],
+            ),
+            (
+                "the_last_call_does_not_lock",
+                &[("let _waiting = self.0.waiting.lock();", "")],
+            ),
+            (
+                "a_cut_line_is_seen_once_only",
+                &[("Err(now) => old = now,", "Err(now) => old = now & !CUT,")],
+            ),
+            (
+                "the_cut_does_not_wait",
+                &[("self.quiet.wait(&mut waiting);", "break;")],
+            ),
+            (
+                "a_second_cut_does_not_look",
+                &[("if !self.is_cut() {", "if true {")],
+            ),
+        ],
+    },
+    Subject {
+        name: "tlb",
+        file: "rust/kernel/gmem/soft/tlb.rs",
+        mistakes: &[
+            (
+                "a_step_ends_without_release",
+                &[(
+                    "self.0.steps.fetch_add(1u32, Release);",
+                    "self.0.steps.fetch_add(1u32, crate::sync::atomic::Relaxed);",
+                )],
+            ),
+            (
+                "the_end_of_a_step_is_seen_without_acquire",
+                &[(
+                    "self.steps.load(Acquire) == snapshot",
+                    "self.steps.load(crate::sync::atomic::Relaxed) == snapshot",
+                )],
+            ),
+            (
+                "a_flush_forgets_nothing",
+                &[("entries.small.flush(space, &bytes);", "")],
+            ),
+            (
+                "the_drain_does_not_wait",
+                &[("while snapshot & 1 != 0", "while snapshot & 1 == 0")],
+            ),
+            (
+                "the_walk_is_not_under_the_lock",
+                &[(
+                    "let mut entries = self.0.entries.lock();
+        let hit",
+                    "let early = walk();
+        let walk = || early;
+        let mut entries = self.0.entries.lock();
+        let hit",
+                )],
+            ),
+        ],
+    },
+];
+
+/// Returns the file as the body of a module.
+fn body(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.trim_start() {
+        // The attributes of pinned initialisation; nothing moves here once it is shared.
+        "#[pin_data]" | "#[pin]" => "",
+        doc if doc.starts_with("//!") => "",
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Makes a mistake, each part of which has one place.
+fn mistaken(text: &str, changes: &[(&str, &str)]) -> Option<String> {
+    changes
+        .iter()
+        .try_fold(text.to_owned(), |text, (from, to)| {
+            (text.matches(from).count() == 1).then(|| text.replace(from, to))
+        })
+}
+
+fn module(root: &Path, subject: &Subject, name: &str, body: &str, test: &str) -> String {
+    let checks = root
+        .join("tools/gmem/gmem-loom/src/checks")
+        .join(format!("{}.rs", subject.name));
+    format!(
+        "mod {name} {{
+            #[allow(unused_imports)] use crate::super_of_{}::*;
+            #[allow(unused, missing_docs, clippy::all)] mod subject {{ {body} }}
+            #[allow(clippy::arc_with_non_send_sync)] mod checks {{ include!({checks:?}); }}
+            #[test] fn {test}() {{ crate::{test}(checks::ALL); }}
+        }}\n",
+        subject.name
+    )
+}
+
+fn main() {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../..");
+    let root = root.canonicalize().unwrap();
+    let mut out = String::new();
+    for subject in SUBJECTS {
+        let path = root.join(subject.file);
+        println!("cargo::rerun-if-changed={}", path.display());
+        let text = fs::read_to_string(&path).unwrap();
+        out += &module(&root, subject, subject.name, &body(&text), "holds");
+        for (name, changes) in subject.mistakes {
+            out += &match mistaken(&text, changes) {
+                Some(wrong) => module(&root, subject, name, &body(&wrong), "is_found"),
+                // The file has changed: said by the tests, so that the rest can be built.
+                None => format!("#[test] fn {name}() {{ panic!(\"nowhere to make it\"); }}\n"),
+            };
+        }
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+    let to = PathBuf::from(env::var("OUT_DIR").unwrap()).join("subjects.rs");
+    fs::write(to, out).unwrap();
+}
