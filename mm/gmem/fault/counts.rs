@@ -18,6 +18,7 @@ use crate::{
 use kernel::{
     mm::device::{
         migrate::{
+            Committed,
             Migration,
             Source, //
         },
@@ -67,7 +68,7 @@ impl PieceSet {
         bits as usize * self.step
     }
 
-    fn moved(&self, m: &Migration<'_>) -> usize {
+    fn moved(&self, m: &Committed<'_>) -> usize {
         let mut pages = 0;
         for (i, word) in self.bits.iter().enumerate() {
             let mut word = *word;
@@ -124,7 +125,7 @@ impl Counts {
     }
 
     /// Counts what moved to `memory`; `addr` is the address of the first page.
-    pub(crate) fn report(&self, memory: &Memory, addr: usize, m: &Migration<'_>) -> Report {
+    pub(crate) fn report(&self, memory: &Memory, addr: usize, m: &Committed<'_>) -> Report {
         let parts = memory.parts();
         let (holes, host, peer) = (self.holes.moved(m), self.host.moved(m), self.peer.moved(m));
         let all = holes + host + peer;

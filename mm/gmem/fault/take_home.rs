@@ -72,14 +72,14 @@ fn take(
         .ok_or(EINVAL)?;
     let bytes = part.start_byte() as usize..part.end_byte() as usize;
     let select = to_host::select(part);
-    let mut m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
+    let m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
     if m.is_empty() {
         return Ok(Outcome::default());
     }
     let home = Home::advised(vma, part.first());
     let mut rooms = Rooms::new(&home, part);
     Ok(to_host::bring(
-        &mut m,
+        m,
         true,
         bytes.start,
         runs,

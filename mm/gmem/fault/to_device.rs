@@ -209,9 +209,8 @@ pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result<usize> {
     }
     let result = copy(job, &mut m, apart, &mut batch.runs);
     let counts = Counts::of(&mut m, apart);
-    m.commit();
     let addr = job.range.start_byte() as usize;
-    let report = counts.report(job.memory, addr, &m);
+    let report = counts.report(job.memory, addr, &m.commit());
     if result.is_ok() && report.unfilled > 0 {
         return Err(EAGAIN);
     }

@@ -37,6 +37,7 @@ use kernel::{
         device::{
             folio::LockedFolio,
             migrate::{
+                Committed,
                 Migration,
                 Select,
                 Source, //
@@ -96,7 +97,7 @@ pub(crate) struct Outcome {
 /// no huge host page is taken apart when `split` says that the migration can do that. `runs` is
 /// scratch memory.
 pub(crate) fn bring(
-    m: &mut Migration<'_>,
+    mut m: Migration<'_>,
     split: bool,
     addr: usize,
     runs: &mut Runs,
@@ -114,7 +115,7 @@ pub(crate) fn bring(
     let apart = huge.is_none();
     let mut convoy = Convoy::new(runs, if apart { 1 } else { PMD_PAGES });
 
-    for_each_piece(m, apart, |m, piece| {
+    for_each_piece(&mut m, apart, |m, piece| {
         // Addresses without a page are collected too; they stay without.
         let Source::Device { pfn } = piece.source else {
             return;
@@ -128,9 +129,8 @@ pub(crate) fn bring(
             Err(_) => out.no_memory += piece.pages,
         }
     });
-    convoy.copy(m, &mut out);
-    m.commit();
-    convoy.report(m, addr, &mut out);
+    convoy.copy(&mut m, &mut out);
+    convoy.report(&m.commit(), addr, &mut out);
     holds::PAGES.note(out.moved);
     out
 }
@@ -236,7 +236,7 @@ impl<'a> Convoy<'a> {
     }
 
     /// Counts what moved.
-    fn report(&self, m: &Migration<'_>, addr: usize, out: &mut Outcome) {
+    fn report(&self, m: &Committed<'_>, addr: usize, out: &mut Outcome) {
         for Group { from, indexes } in Iterator::chain(self.copied.iter(), &self.group) {
             let moved = indexes.clone().filter(|index| m.moved(*index)).count();
             let pages = moved * self.step;
@@ -313,7 +313,7 @@ fn cpu_fault_once(
         huge: huge.is_some(),
         ..DEVICE_ONLY
     };
-    let Ok(mut m) = Migration::from_fault(fault, bytes.clone(), select, owner(), arrays) else {
+    let Ok(m) = Migration::from_fault(fault, bytes.clone(), select, owner(), arrays) else {
         return Some(FaultResult::Bus);
     };
     if m.is_empty() {
@@ -322,7 +322,7 @@ fn cpu_fault_once(
     }
     let wanted = (page - range.first()) as usize;
     let mut starved = false;
-    let outcome = bring(&mut m, false, bytes.start, runs, |order, index| {
+    let outcome = bring(m, false, bytes.start, runs, |order, index| {
         if order > 0 {
             return huge.take().ok_or(ENOMEM);
         }
@@ -376,9 +376,9 @@ pub(crate) fn prefetch(
     };
 
     for _ in 0..ROUNDS {
-        let mut m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
+        let m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
         let mut rooms = Rooms::new(&home, range);
-        let out = bring(&mut m, true, bytes.start, runs, |order, index| {
+        let out = bring(m, true, bytes.start, runs, |order, index| {
             rooms.folio(order, index)
         });
         if out.failed > 0 {

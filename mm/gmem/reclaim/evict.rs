@@ -265,14 +265,14 @@ fn move_out(
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Result<Moved> {
     let nr = pages.len();
-    let mut m = Migration::from_pagemap(&memory.map, pages, arrays)?;
+    let m = Migration::from_pagemap(&memory.map, pages, arrays)?;
     if m.is_empty() {
         return Ok(Moved::Pages(0));
     }
     let mut stock = FolioStock::new();
     let huge = m.is_huge(0);
     let addr = (spot.page as usize) << PAGE_SHIFT;
-    let out = to_host::bring(&mut m, false, addr, runs, |order, index| {
+    let out = to_host::bring(m, false, addr, runs, |order, index| {
         if sys::should_fail(sys::Site::Home) {
             return Err(ENOMEM);
         }

@@ -146,9 +146,8 @@ fn unit(
         return Err(EIO);
     }
     let counts = Counts::of(&mut m, false);
-    m.commit();
     let addr = (spot.page as usize) << PAGE_SHIFT;
-    Ok(counts.report(to, addr, &m).moved)
+    Ok(counts.report(to, addr, &m.commit()).moved)
 }
 
 /// Finds another device of the process that has room.

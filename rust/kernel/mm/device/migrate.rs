@@ -4,13 +4,14 @@
 //!
 //! C header: [`include/linux/migrate.h`](srctree/include/linux/migrate.h)
 //!
-//! A [`Migration`] goes through three states, and dropping it in any of them puts every page back
-//! to work, at its new place or at its old one:
+//! A migration goes through three states, and dropping it in any of them puts every page back to
+//! work, at its new place or at its old one:
 //!
-//! 1. made by [`Migration::from_vma`], [`Migration::from_fault`] or [`Migration::from_pagemap`]:
-//!    the source pages are unmapped and locked,
-//! 2. the owner copies and says with [`Migration::set_dst`] where each page goes,
-//! 3. after [`Migration::commit`], [`Migration::moved`] says which pages did.
+//! 1. a [`Migration`] is made by [`Migration::from_vma`], [`Migration::from_fault`] or
+//!    [`Migration::from_pagemap`]: the source pages are unmapped and locked,
+//! 2. its owner copies and says with [`Migration::set_dst`] where each page goes,
+//! 3. [`Migration::commit`] turns it into a [`Committed`], which says which pages moved. The core
+//!    has the destinations now: there is no way to give or to take one any more.
 
 use super::{
     folio::LockedFolio,
@@ -150,21 +151,43 @@ enum Kind<'a> {
     Pfns(&'a mut [*mut bindings::anon_vma]),
 }
 
-/// A migration under way.
+/// What was collected, in whichever state.
 ///
 /// # Invariants
 ///
 /// `src` and `dst` are as the C functions left them; a `dst` element that is not 0 owns the lock
 /// and a reference of its folio.
-pub struct Migration<'a> {
+struct Pages<'a> {
     kind: Kind<'a>,
     src: &'a mut [usize],
     dst: &'a mut [usize],
+    _p: PhantomData<&'a MmapVma>,
+}
+
+/// A migration under way: pages are given destinations.
+///
+/// # Invariants
+///
+/// The core was not told of the destinations yet.
+pub struct Migration<'a> {
+    pages: Pages<'a>,
     selected: usize,
     /// Only device pages were collected, so that nobody has to look.
     device_only: bool,
-    _p: PhantomData<&'a MmapVma>,
 }
+
+/// A migration whose pages were handed over to their destinations.
+///
+/// A destination cannot be taken back:
+///
+/// ```ignore,compile_fail
+/// let committed = migration.commit();
+/// // error[E0382]: borrow of moved value: `migration`
+/// migration.take_dst(0);
+/// // error[E0599]: no method named `take_dst` found for struct `Committed`
+/// committed.take_dst(0);
+/// ```
+pub struct Committed<'a>(Pages<'a>);
 
 impl<'a> Migration<'a> {
     /// Collects `range` (bytes, page aligned) of a VMA.
@@ -241,10 +264,12 @@ impl<'a> Migration<'a> {
         Ok(Self {
             selected: args.cpages,
             device_only: !select.host,
-            kind: Kind::Vma(args),
-            src,
-            dst,
-            _p: PhantomData,
+            pages: Pages {
+                kind: Kind::Vma(args),
+                src,
+                dst,
+                _p: PhantomData,
+            },
         })
     }
 
@@ -286,12 +311,14 @@ impl<'a> Migration<'a> {
         let selected = src.iter().filter(|s| **s & SELECTED != 0).count();
         // INVARIANT: Set up above; `dst` is all 0.
         let this = Self {
-            kind: Kind::Pfns(held),
-            src,
-            dst,
             selected,
             device_only: true,
-            _p: PhantomData,
+            pages: Pages {
+                kind: Kind::Pfns(held),
+                src,
+                dst,
+                _p: PhantomData,
+            },
         };
 
         result.map(|()| this)
@@ -299,7 +326,7 @@ impl<'a> Migration<'a> {
 
     /// Returns the number of pages of the range.
     pub fn len(&self) -> usize {
-        self.src.len()
+        self.pages.src.len()
     }
 
     /// Returns whether nothing was collected.
@@ -309,7 +336,7 @@ impl<'a> Migration<'a> {
 
     #[inline]
     fn entry(&self, i: usize) -> usize {
-        self.src.get(i).copied().unwrap_or(0)
+        self.pages.entry(i)
     }
 
     /// Returns where the bytes of page `i` are.
@@ -380,7 +407,7 @@ impl<'a> Migration<'a> {
             || (order == PMD_ORDER
                 && self.is_huge(i)
                 && self.len().checked_sub(i).is_some_and(|n| n >= PMD_PAGES));
-        let Some(dst) = self.dst.get_mut(i).filter(|dst| fits && **dst == 0) else {
+        let Some(dst) = self.pages.dst.get_mut(i).filter(|dst| fits && **dst == 0) else {
             return false;
         };
         let huge = if order > 0 { COMPOUND } else { 0 };
@@ -393,7 +420,7 @@ impl<'a> Migration<'a> {
 
     /// Takes the destination of page `i` back, so that the page stays where it is.
     pub fn take_dst(&mut self, i: usize) -> Option<LockedFolio> {
-        let dst = self.dst.get_mut(i)?;
+        let dst = self.pages.dst.get_mut(i)?;
         if *dst & VALID == 0 {
             return None;
         }
@@ -407,36 +434,53 @@ impl<'a> Migration<'a> {
     /// Returns the frame that page `i` is going to, when `i` has an element of its own.
     #[inline]
     pub fn dst_pfn(&self, i: usize) -> Option<usize> {
-        let dst = self.dst.get(i).copied().unwrap_or(0);
-        (dst & VALID != 0).then_some(dst >> SHIFT)
+        self.pages.dst_pfn(i)
     }
 
     /// Hands the pages over to their destinations.
-    pub fn commit(&mut self) {
-        match &mut self.kind {
+    #[inline]
+    pub fn commit(self) -> Committed<'a> {
+        let mut pages = self.pages;
+        match &mut pages.kind {
             // SAFETY: Set up, and the destinations are locked folios.
             Kind::Vma(args) => unsafe { bindings::migrate_vma_pages(args) },
             // SAFETY: As above.
             Kind::Pfns(_) => unsafe {
                 bindings::migrate_device_pages(
-                    self.src.as_mut_ptr(),
-                    self.dst.as_mut_ptr(),
-                    self.src.len(),
+                    pages.src.as_mut_ptr(),
+                    pages.dst.as_mut_ptr(),
+                    pages.src.len(),
                 )
             },
         }
+        Committed(pages)
     }
+}
 
-    /// Returns, after [`Self::commit`], whether page `i` moved.
+impl Committed<'_> {
+    /// Returns whether page `i` moved.
     ///
     /// A huge page answers at its first element.
     #[inline]
     pub fn moved(&self, i: usize) -> bool {
-        self.entry(i) & SELECTED != 0 && self.dst_pfn(i).is_some()
+        self.0.entry(i) & SELECTED != 0 && self.0.dst_pfn(i).is_some()
     }
 }
 
-impl Drop for Migration<'_> {
+impl Pages<'_> {
+    #[inline]
+    fn entry(&self, i: usize) -> usize {
+        self.src.get(i).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    fn dst_pfn(&self, i: usize) -> Option<usize> {
+        let dst = self.dst.get(i).copied().unwrap_or(0);
+        (dst & VALID != 0).then_some(dst >> SHIFT)
+    }
+}
+
+impl Drop for Pages<'_> {
     fn drop(&mut self) {
         match &mut self.kind {
             // SAFETY: Set up; called once.
