@@ -15,13 +15,13 @@
 //!
 //! # Examples
 //!
-//! An emulated device with 4 MiB of memory and one page-table entry:
+//! A device of which only the bookkeeping is there. It has 4 MiB of memory and maps one page,
+//! whose address goes into a register; a real one would be told to copy as well.
 //!
 //! ```
 //! use kernel::{
 //!     faux,
 //!     gmem::{
-//!         soft,
 //!         AddressSpace,
 //!         Caps,
 //!         Device,
@@ -36,31 +36,31 @@
 //!     },
 //!     prelude::*,
 //!     sync::{
+//!         atomic::{
+//!             Atomic,
+//!             Relaxed, //
+//!         },
 //!         Arc,
 //!         ArcBorrow, //
 //!     }, //
 //! };
 //!
-//! struct Toy {
-//!     memory: soft::Memory,
-//! }
-//!
 //! struct Pmap {
 //!     page: u64,
-//!     slot: soft::Slot,
+//!     register: Atomic<u64>,
 //! }
 //!
 //! struct ToyMmu;
 //!
 //! #[vtable]
 //! impl Mmu for ToyMmu {
-//!     type DevData = Toy;
+//!     type DevData = ();
 //!     type Pmap = Pmap;
 //!     type FileData = u64;
 //!
-//!     fn pmap_create(_dev: ArcBorrow<'_, Toy>, page: &u64) -> Result<Arc<Pmap>> {
-//!         let slot = soft::Slot::new();
-//!         Ok(Arc::new(Pmap { page: *page, slot }, GFP_KERNEL)?)
+//!     fn pmap_create(_dev: ArcBorrow<'_, ()>, page: &u64) -> Result<Arc<Pmap>> {
+//!         let register = Atomic::new(0);
+//!         Ok(Arc::new(Pmap { page: *page, register }, GFP_KERNEL)?)
 //!     }
 //!
 //!     fn pmap_prepare(_pmap: &Pmap, _range: VaRange) -> Result {
@@ -68,38 +68,33 @@
 //!     }
 //!
 //!     fn pmap_enter(pmap: &Pmap, maps: &[Map]) -> Result {
-//!         for map in maps {
-//!             for nr in 0..map.nr_pages() {
-//!                 if map.va() + u64::from(nr) * 4096 == pmap.page {
-//!                     pmap.slot.enter(map, nr)?;
-//!                 }
-//!             }
+//!         let ours = maps.iter().find(|map| map.range().contains(&pmap.page));
+//!         if let Some(map) = ours {
+//!             let addr = map.addr() + (pmap.page - map.va());
+//!             pmap.register.store(addr, Relaxed);
 //!         }
 //!         Ok(())
 //!     }
 //!
 //!     fn pmap_release(pmap: &Pmap, range: VaRange) {
 //!         if (range.start()..range.end()).contains(&pmap.page) {
-//!             pmap.slot.clear();
+//!             pmap.register.store(0, Relaxed);
 //!         }
 //!     }
 //!
 //!     fn tlb_invl(_pmap: &Pmap, _range: VaRange) {
-//!         // There is no TLB, and clearing the slot waited for the accesses.
+//!         // A real device is asked to forget its translations, and answers when it has.
 //!     }
 //!
-//!     fn prepare_page(toy: &Toy, runs: &[ZeroRun]) -> Result<Fence> {
-//!         runs.iter().try_for_each(|run| run.zero(&toy.memory))?;
+//!     fn prepare_page(_dev: &(), _runs: &[ZeroRun]) -> Result<Fence> {
 //!         Ok(Fence::DONE)
 //!     }
 //!
-//!     fn copy_to_dev(toy: &Toy, runs: &[HostRun]) -> Result<Fence> {
-//!         runs.iter().try_for_each(|run| run.copy_to_dev(&toy.memory))?;
+//!     fn copy_to_dev(_dev: &(), _runs: &[HostRun]) -> Result<Fence> {
 //!         Ok(Fence::DONE)
 //!     }
 //!
-//!     fn copy_from_dev(toy: &Toy, runs: &[HostRun]) -> Result<Fence> {
-//!         runs.iter().try_for_each(|run| run.copy_from_dev(&toy.memory))?;
+//!     fn copy_from_dev(_dev: &(), _runs: &[HostRun]) -> Result<Fence> {
 //!         Ok(Fence::DONE)
 //!     }
 //! }
@@ -109,9 +104,6 @@
 //! const SIZE: usize = 4 << 20;
 //!
 //! let parent = faux::Registration::new(c"gmem-toy", None)?;
-//! let memory = soft::Memory::new(SIZE)?;
-//! memory.store_bytes(4096, b"bytes")?;
-//! let toy = Arc::new(Toy { memory }, GFP_KERNEL)?;
 //!
 //! let options = Options {
 //!     module: &THIS_MODULE,
@@ -124,7 +116,7 @@
 //!     bandwidth: 0,
 //!     latency: 0,
 //! };
-//! let device = match Device::<ToyMmu>::new(options, toy) {
+//! let device = match Device::<ToyMmu>::new(options, Arc::new((), GFP_KERNEL)?) {
 //!     Ok(device) => device,
 //!     // The kernel was booted with gmem=off.
 //!     Err(e) if e.to_errno() == -(kernel::bindings::EOPNOTSUPP as i32) => return Ok(()),
@@ -146,12 +138,55 @@
 //! device.unregister_physmem()?;
 //! assert_eq!(device.hnid(), None);
 //! assert_eq!(device.stats().mem_total, 0);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! An emulated device, whose core loads from memory:
+//!
+//! ```
+//! use kernel::{
+//!     gmem::soft,
+//!     prelude::*, //
+//! };
+//!
+//! struct Toy;
+//!
+//! // Nothing to add. `Device::<soft::SoftMmu<Toy>>::new(options, machine)` makes the device.
+//! impl soft::Emulated for Toy {}
+//!
+//! fn load(
+//!     machine: &soft::Machine<Toy>,
+//!     table: &soft::PageTable,
+//!     va: u64,
+//!     buf: &mut [u8],
+//! ) -> Result {
+//!     let tlb = machine.tlbs().first().ok_or(EINVAL)?;
+//!     let step = tlb.begin().ok_or(ENODEV)?;
+//!     // A core that finds nothing ends the step, calls `Context::fault()` and tries again.
+//!     let to = step.lookup(table, va, false).map_err(|_| EFAULT)?;
+//!     to.load_bytes(machine.memory(), va as usize & (to.size() - 1), buf)
+//! }
+//!
+//! const SIZE: usize = 4 << 20;
+//!
+//! let machine = soft::Machine::new(soft::Memory::new(SIZE)?, 1, Toy)?;
+//! let memory = machine.memory();
+//! memory.store_bytes(4096, b"bytes")?;
 //!
 //! // Device memory checks its bounds.
 //! let mut word = [0u8; 5];
-//! device.data().memory.load_bytes(4096, &mut word)?;
+//! memory.load_bytes(4096, &mut word)?;
 //! assert_eq!(&word, b"bytes");
-//! assert!(device.data().memory.load_bytes(SIZE as u64 - 4, &mut word).is_err());
+//! assert!(memory.load_bytes(SIZE as u64 - 4, &mut word).is_err());
+//!
+//! // A core makes one step at a time.
+//! let tlb = machine.tlbs().first().ok_or(EINVAL)?;
+//! let step = tlb.begin();
+//! assert!(step.is_some());
+//! assert!(tlb.begin().is_none());
+//! drop(step);
+//! assert!(tlb.begin().is_some());
+//! # let _ = load;
 //! # Ok::<(), Error>(())
 //! ```
 

@@ -3,7 +3,7 @@
 //! A process that has an NPU open.
 
 use crate::{
-    mmu::NpuMmu,
+    hardware::NpuMmu,
     npu::Npu, //
 };
 use kernel::{

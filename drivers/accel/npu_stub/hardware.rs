@@ -4,9 +4,13 @@
 
 use crate::dma::Dma;
 use kernel::{
-    gmem::soft::{
-        Memory,
-        Tlb, //
+    gmem::{
+        self,
+        soft::{
+            self,
+            Machine,
+            Memory, //
+        }, //
     },
     prelude::*,
     sync::{
@@ -17,6 +21,10 @@ use kernel::{
         },
         Arc, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
 
 /// The size of a large page.
@@ -26,13 +34,14 @@ pub(crate) const BLOCK_SIZE: u64 = 2 << 20;
 pub(crate) const MAX_VA_BITS: u32 = 48;
 
 /// Cores of one NPU.
-pub(crate) const CORES: usize = 2;
+const CORES: usize = 2;
 
-/// The memory, the TLBs and the copy engine of an NPU.
+/// The functions that GMEM calls.
+pub(crate) type NpuMmu = soft::SoftMmu<Hardware>;
+
+/// The copy engine of an NPU, and what tests ask of it. The rest is a [`Machine`].
 pub(crate) struct Hardware {
-    pub(crate) memory: Memory,
-    pub(crate) dma: Dma,
-    tlbs: [Arc<Tlb>; CORES],
+    dma: Dma,
     /// One more than the offset of the byte to spoil in the next copy, 0 for none.
     corrupt: Atomic<u64>,
     /// How long building page tables takes, in milliseconds.
@@ -40,22 +49,13 @@ pub(crate) struct Hardware {
 }
 
 impl Hardware {
-    pub(crate) fn new(size: usize, bandwidth: u32, latency_us: u32) -> Result<Arc<Self>> {
-        Ok(Arc::new(
-            Self {
-                memory: Memory::new(size)?,
-                dma: Dma::new(bandwidth, latency_us)?,
-                tlbs: [Tlb::new()?, Tlb::new()?],
-                corrupt: Atomic::new(0),
-                prepare_ms: Atomic::new(0),
-            },
-            GFP_KERNEL,
-        )?)
-    }
-
-    /// The TLBs, one for each core.
-    pub(crate) fn tlbs(&self) -> &[Arc<Tlb>; CORES] {
-        &self.tlbs
+    pub(crate) fn new(size: usize, bandwidth: u32, latency_us: u32) -> Result<Arc<Machine<Self>>> {
+        let hw = Self {
+            dma: Dma::new(bandwidth, latency_us)?,
+            corrupt: Atomic::new(0),
+            prepare_ms: Atomic::new(0),
+        };
+        Machine::new(Memory::new(size)?, CORES, hw)
     }
 
     /// Makes the next copy to the NPU go wrong: one bit of the byte at `offset` flips.
@@ -64,7 +64,7 @@ impl Hardware {
     }
 
     /// Spoils what was just copied to `len` bytes at `addr`, if that was asked for.
-    pub(crate) fn corrupt_copied(&self, addr: u64, len: u64) -> Result {
+    fn corrupt_copied(&self, memory: &Memory, addr: u64, len: u64) -> Result {
         if self.corrupt.load(Relaxed) == 0 {
             return Ok(());
         }
@@ -74,7 +74,30 @@ impl Hardware {
         }
         let addr = addr.wrapping_add((offset - 1).min(len.saturating_sub(1)));
         let mut byte = [0u8];
-        self.memory.load_bytes(addr, &mut byte)?;
-        self.memory.store_bytes(addr, &byte.map(|b| b ^ 1))
+        memory.load_bytes(addr, &mut byte)?;
+        memory.store_bytes(addr, &byte.map(|b| b ^ 1))
+    }
+}
+
+impl soft::Emulated for Hardware {
+    fn building(&self) {
+        let ms = self.prepare_ms.load(Relaxed);
+        if ms != 0 {
+            fsleep(Delta::from_millis(ms.into()));
+        }
+    }
+
+    fn copied(&self, memory: &Memory, runs: &[gmem::HostRun]) -> Result {
+        runs.first().map_or(Ok(()), |run| {
+            self.corrupt_copied(memory, run.dev_addr(), run.len())
+        })
+    }
+
+    fn worked(&self, bytes: u64) -> gmem::Fence {
+        gmem::Fence::new(self.dma.batch(bytes))
+    }
+
+    fn wait(&self, fence: gmem::Fence) {
+        self.dma.wait(fence.value());
     }
 }

@@ -8,11 +8,10 @@ use crate::{
     file::NpuFile,
     hardware::{
         Hardware,
+        NpuMmu,
         BLOCK_SIZE,
-        CORES,
         MAX_VA_BITS, //
     },
-    mmu::NpuMmu,
     queue::Queue, //
 };
 use kernel::{
@@ -67,7 +66,7 @@ impl Config {
 pub(crate) struct Npu {
     pub(crate) index: u32,
     pub(crate) config: Config,
-    pub(crate) hw: Arc<Hardware>,
+    pub(crate) hw: Arc<gmem::soft::Machine<Hardware>>,
     pub(crate) device: Arc<gmem::Device<NpuMmu>>,
     #[pin]
     pub(crate) queue: Queue,
@@ -162,8 +161,8 @@ struct Running {
 impl Running {
     fn new(npu: Arc<Npu>) -> Result<Self> {
         let mut this = Self {
+            cores: KVec::with_capacity(npu.hw.tlbs().len(), GFP_KERNEL)?,
             npu,
-            cores: KVec::with_capacity(CORES, GFP_KERNEL)?,
         };
         let npu = this.npu.clone();
         for (nr, tlb) in npu.hw.tlbs().iter().enumerate() {

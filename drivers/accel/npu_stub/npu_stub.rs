@@ -29,7 +29,6 @@ mod file;
 mod gemm;
 mod hardware;
 mod job;
-mod mmu;
 mod npu;
 mod ops;
 mod port;

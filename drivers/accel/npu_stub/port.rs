@@ -12,13 +12,13 @@ use crate::{
         Failure,
         Job, //
     },
-    mmu::Pmap,
     npu::Npu, //
 };
 use kernel::{
     gmem::{
         self,
         soft::{
+            PageTable,
             Tlb,
             Translation, //
         }, //
@@ -50,7 +50,7 @@ pub(crate) struct Port<'a> {
     npu: &'a Npu,
     tlb: &'a Tlb,
     job: &'a Job,
-    pmap: &'a Pmap,
+    table: &'a PageTable,
 }
 
 /// One access that is being tried.
@@ -65,12 +65,12 @@ struct Attempt {
 
 impl<'a> Port<'a> {
     pub(crate) fn new(npu: &'a Npu, tlb: &'a Tlb, job: &'a Job) -> Self {
-        let pmap = job.client.context.pmap();
+        let table = job.client.context.pmap();
         Self {
             npu,
             tlb,
             job,
-            pmap,
+            table,
         }
     }
 
@@ -158,7 +158,7 @@ impl<'a> Port<'a> {
         va: u64,
         end: u64,
         write: bool,
-        f: &mut dyn FnMut(&Translation, usize) -> kernel::error::Result,
+        f: &mut dyn FnMut(&Translation<'_>, usize) -> kernel::error::Result,
     ) -> Result {
         let mut attempt = Attempt {
             va,
@@ -169,9 +169,9 @@ impl<'a> Port<'a> {
         };
         loop {
             self.check()?;
-            let step = self.tlb.begin();
-            let table = &self.pmap.table;
-            match step.lookup(self.pmap.space, va, write, || table.translate(va, write)) {
+            // An NPU that lost its power makes none.
+            let step = self.tlb.begin().ok_or(ENODEV)?;
+            match step.lookup(self.table, va, write) {
                 Ok(to) => {
                     let offset = va as usize & (to.size() - 1);
                     return Ok(f(&to, offset).map_err(|_| EIO)?);
@@ -202,7 +202,7 @@ impl<'a> Port<'a> {
 
     /// Loads from an operand.
     pub(crate) fn read(&self, span: Span, offset: u64, buf: &mut [u8]) -> Result {
-        let memory = &self.npu.hw.memory;
+        let memory = self.npu.hw.memory();
         Self::steps(span, offset, buf.len(), |va, range| {
             let part = buf.get_mut(range).ok_or(EIO)?;
             self.step(va, span.addr + span.len, false, &mut |page, at| {
@@ -213,7 +213,7 @@ impl<'a> Port<'a> {
 
     /// Stores to an operand.
     pub(crate) fn write(&self, span: Span, offset: u64, buf: &[u8]) -> Result {
-        let memory = &self.npu.hw.memory;
+        let memory = self.npu.hw.memory();
         Self::steps(span, offset, buf.len(), |va, range| {
             let part = buf.get(range).ok_or(EIO)?;
             self.step(va, span.addr + span.len, true, &mut |page, at| {
@@ -224,7 +224,7 @@ impl<'a> Port<'a> {
 
     /// Sets bytes of an operand.
     pub(crate) fn fill(&self, span: Span, offset: u64, len: usize, byte: u8) -> Result {
-        let memory = &self.npu.hw.memory;
+        let memory = self.npu.hw.memory();
         Self::steps(span, offset, len, |va, range| {
             self.step(va, span.addr + span.len, true, &mut |page, at| {
                 page.set_bytes(memory, at, range.len(), byte)
@@ -234,7 +234,7 @@ impl<'a> Port<'a> {
 
     /// Adds to an aligned number of an operand, atomically.
     pub(crate) fn add(&self, span: Span, offset: u64, value: u64) -> Result {
-        let memory = &self.npu.hw.memory;
+        let memory = self.npu.hw.memory();
         let va = span.addr + offset;
         self.step(va, span.addr + span.len, true, &mut |page, at| {
             page.add_u64(memory, at, value)

@@ -68,9 +68,14 @@ impl<M: Mmu> Device<M> {
     /// # Errors
     ///
     /// - `EOPNOTSUPP` when GMEM was switched off at boot
-    /// - `EINVAL` when `options` make no sense
+    /// - `EINVAL` when `options` make no sense, or for a device with a DMA mask when the functions
+    ///   want physical addresses
     /// - `ENOMEM`
     pub fn new(options: Options<'_>, data: Arc<M::DevData>) -> Result<Arc<Self>> {
+        // SAFETY: The device is valid; its mask is not taken away or given while it has a driver.
+        if M::PHYSICAL && !unsafe { (*options.parent.as_raw()).dma_mask }.is_null() {
+            return Err(EINVAL);
+        }
         let desc = bindings::gm_dev_desc {
             name: options.name.as_char_ptr(),
             owner: options.module.as_ptr(),
@@ -139,6 +144,7 @@ impl<M: Mmu> Device<M> {
     /// [`pmap_destroy`](Mmu::pmap_destroy), when a context is dropped. What needs the device gets
     /// `ENODEV`, and a process that touches a lost page `SIGBUS`. See `gm_dev_dead()`.
     pub fn dead(&self) {
+        M::dying(&self.data);
         // SAFETY: By the type invariant.
         unsafe { bindings::gm_dev_dead(self.as_raw()) };
     }

@@ -31,6 +31,10 @@ use crate::{
 ///   in particular not for a job that is itself inside [`Context::fault`](super::Context::fault).
 ///
 /// The optional functions are those with a body here; GMEM is told which ones a driver overrides.
+///
+/// The functions deal in addresses, and no safe code reaches host memory through one: it is the
+/// device that does, and a driver answers for its device. An emulated device is no exception: see
+/// [`soft`](super::soft).
 /// See `struct gm_mmu` in [`include/linux/gmem.h`](srctree/include/linux/gmem.h).
 #[vtable]
 pub trait Mmu: Sized + 'static {
@@ -43,6 +47,10 @@ pub trait Mmu: Sized + 'static {
     /// What the driver hands from [`AddressSpace::attach`](super::AddressSpace::attach) to
     /// [`pmap_create`](Self::pmap_create).
     type FileData;
+
+    /// The functions take the addresses of host pages for physical ones, so that a device with a
+    /// DMA mask is refused.
+    const PHYSICAL: bool = false;
 
     /// Reserves a range in the operating system of the device. Sleepable.
     ///
@@ -147,4 +155,8 @@ pub trait Mmu: Sized + 'static {
     fn free_page(_dev: &Self::DevData, _dev_addr: u64, _len: u64) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+
+    /// Keeps the device from all memory: what its page tables still have is not released any more.
+    /// Called by [`Device::dead`](super::Device::dead) before that takes effect. Sleepable.
+    fn dying(_dev: &Self::DevData) {}
 }

@@ -5,33 +5,46 @@
 //! Real hardware reaches memory on its own and answers for what it does. An emulated device does
 //! the same with the kernel's own loads and stores, so these types answer for it:
 //!
+//! - [`Machine`] is a device: its memory, the TLBs of its cores, and what its driver adds.
 //! - [`Memory`] is device memory. Several cores, and copies for GMEM, use it at the same time, so
 //!   there are no references to its bytes.
-//! - [`Slot`] is a page-table entry. A core gets at the memory behind it only while it holds an
-//!   [`InFlight`], and [`Slot::clear`] waits for those. So when `pmap_release` has cleared its
-//!   slots, the device is off the page.
-//! - [`PageTable`] is a whole page table of them, for pages of 4 KiB and 2 MiB.
-//! - [`Translation`] is a copy of an entry, as a [`Tlb`] has them. The memory behind it is reached
-//!   without a look at the slot, so that it has to be flushed in `tlb_invl`.
+//! - [`PageTable`] is the page table of one address space, for pages of 4 KiB and 2 MiB.
+//! - A [`Tlb`] has copies of its entries. The memory behind a copy is reached without a look at
+//!   the page table, so that a stale copy is used, as on hardware.
+//! - A core makes accesses in steps: [`Tlb::begin`] starts a [`Step`], [`Step::lookup`] finds a
+//!   [`Translation`], and that is the way to the bytes of a page, be they in the device's memory
+//!   or in that of the host, until the step ends.
+//! - [`SoftMmu`] has the functions that GMEM calls. It releases, flushes, and waits for the steps;
+//!   [`Emulated`] is what a driver can add.
 //!
-//! What stays with the driver is what every driver that does DMA promises: to clear the slots of
-//! a range when [`Mmu::pmap_release`](super::Mmu::pmap_release) asks for it, and to drop
-//! the translations when [`Mmu::tlb_invl`](super::Mmu::tlb_invl) does.
+//! A driver has no part in taking memory away from its device, and nothing that it forgets leads
+//! to memory that was freed: page tables change only in [`SoftMmu`], translations end with the
+//! step, each change waits for the steps, and a dead device makes none.
 
 mod leaf;
+mod machine;
 mod memory;
+mod mmu;
 mod slot;
 mod table;
 mod tlb;
 mod translation;
 
+#[cfg(CONFIG_GMEM_KUNIT_TEST)]
+mod kunit;
+
 pub use self::{
-    memory::Memory,
-    slot::{
-        InFlight,
-        Miss,
-        Slot, //
+    machine::{
+        Machine,
+        MAX_CORES, //
     },
+    memory::Memory,
+    mmu::{
+        Emulated,
+        SoftMmu,
+        SoftPmap, //
+    },
+    slot::Miss,
     table::PageTable,
     tlb::{
         Step,

@@ -121,15 +121,15 @@ const SUBJECTS: &[Subject] = &[
             (
                 "a_step_ends_without_release",
                 &[(
-                    "self.0.steps.fetch_add(1u32, Release);",
-                    "self.0.steps.fetch_add(1u32, crate::sync::atomic::Relaxed);",
+                    "self.0.steps.fetch_add(1u64, Release);",
+                    "self.0.steps.fetch_add(1u64, Relaxed);",
                 )],
             ),
             (
                 "the_end_of_a_step_is_seen_without_acquire",
                 &[(
-                    "self.steps.load(Acquire) == snapshot",
-                    "self.steps.load(crate::sync::atomic::Relaxed) == snapshot",
+                    "self.steps.load(Acquire) as u32 == snapshot",
+                    "self.steps.load(Relaxed) as u32 == snapshot",
                 )],
             ),
             (
@@ -142,13 +142,32 @@ const SUBJECTS: &[Subject] = &[
             ),
             (
                 "the_walk_is_not_under_the_lock",
+                &[
+                    (
+                        "let mut entries = self.0.entries.lock();",
+                        "let early = table.translate(va, write);
+                         let mut entries = self.0.entries.lock();",
+                    ),
+                    ("table.translate(va, write)?;", "early?;"),
+                ],
+            ),
+            (
+                "a_step_begins_after_the_stop",
+                &[("if old & (STOPPED | 1) != 0 {", "if old & 1 != 0 {")],
+            ),
+            (
+                "a_step_begins_beside_another",
+                &[("if old & (STOPPED | 1) != 0 {", "if old & STOPPED != 0 {")],
+            ),
+            (
+                "the_stop_does_not_wait",
+                &[("self.drain(self.snapshot());", "")],
+            ),
+            (
+                "the_stop_is_lost",
                 &[(
-                    "let mut entries = self.0.entries.lock();
-        let hit",
-                    "let early = walk();
-        let walk = || early;
-        let mut entries = self.0.entries.lock();
-        let hit",
+                    "while let Err(now) = self.steps",
+                    "if let Err(now) = self.steps",
                 )],
             ),
         ],

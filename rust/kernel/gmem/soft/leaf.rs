@@ -3,9 +3,11 @@
 //! A leaf of an emulated device's page table.
 
 use super::{
-    Miss,
-    Slot,
-    Translation, //
+    slot::{
+        Miss,
+        Slot, //
+    },
+    translation::Word, //
 };
 use crate::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
@@ -56,7 +58,7 @@ impl Leaf {
     }
 
     /// Looks up `va` as a device does on a TLB miss: see [`Slot::translate`].
-    pub(super) fn translate(&self, va: u64, write: bool) -> Result<Translation, Miss> {
+    pub(super) fn translate(&self, va: u64, write: bool) -> Result<Word, Miss> {
         let slot = if self.large.is_present() {
             Some(&self.large)
         } else {

@@ -138,7 +138,7 @@ impl ZeroRun {
 impl HostRun {
     /// Copies the run from host memory to `memory`; for devices without a DMA mask.
     #[inline]
-    pub fn copy_to_dev(&self, memory: &Memory) -> Result {
+    pub(super) fn copy_to_dev(&self, memory: &Memory) -> Result {
         let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
         let dst = memory.at(self.dev_addr(), len)?;
         // SAFETY: `dst` is valid by `at`. By the type invariant the host memory stays during the
@@ -150,7 +150,7 @@ impl HostRun {
 
     /// Copies the run from `memory` to host memory; for devices without a DMA mask.
     #[inline]
-    pub fn copy_from_dev(&self, memory: &Memory) -> Result {
+    pub(super) fn copy_from_dev(&self, memory: &Memory) -> Result {
         let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
         let src = memory.at(self.dev_addr(), len)?;
         // SAFETY: As in `copy_to_dev`.

@@ -8,15 +8,24 @@
 
 use super::{
     leaf::Leaf,
+    machine::Tlbs,
+    translation::Word,
     Miss,
-    Translation, //
+    Tlb, //
 };
 use crate::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
-    gmem::Map,
+    gmem::{
+        Map,
+        VaRange, //
+    },
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
@@ -38,10 +47,19 @@ fn number(va: u64) -> usize {
     (va / BLOCK_SIZE) as usize
 }
 
+/// The number of the next page table.
+static NEXT_SPACE: Atomic<u64> = Atomic::new(1);
+
 /// A page table.
 ///
-/// Its functions are for those of [`Mmu`](crate::gmem::Mmu) with like names, with the same locks.
+/// [`SoftMmu`](super::SoftMmu) changes it when GMEM says so, and nobody else can; its functions are
+/// those of [`Mmu`](crate::gmem::Mmu) with like names, with the same locks. A core looks into it
+/// with [`Step::lookup`](super::Step::lookup).
 pub struct PageTable {
+    /// No other has it; TLBs tell page tables apart by it.
+    space: u64,
+    /// Where copies of entries are.
+    tlbs: Arc<Tlbs>,
     leaves: Pin<KBox<XArray<Arc<Leaf>>>>,
     /// Empty leaves. Held to add leaves.
     spares: Pin<KBox<Mutex<KVec<Arc<Leaf>>>>>,
@@ -49,12 +67,24 @@ pub struct PageTable {
 
 impl PageTable {
     /// Makes an empty page table.
-    pub fn new() -> Result<Self> {
+    pub(super) fn new(tlbs: Arc<Tlbs>) -> Result<Self> {
         let spares = KVec::with_capacity(MAX_SPARES, GFP_KERNEL_ACCOUNT)?;
         Ok(Self {
+            space: NEXT_SPACE.fetch_add(1u64, Relaxed),
+            tlbs,
             leaves: KBox::pin_init(XArray::new(AllocKind::Alloc), GFP_KERNEL_ACCOUNT)?,
             spares: KBox::pin_init(new_mutex!(spares), GFP_KERNEL_ACCOUNT)?,
         })
+    }
+
+    /// Returns the number that TLBs tell it apart by.
+    pub(super) fn space(&self) -> u64 {
+        self.space
+    }
+
+    /// Returns whether a flush comes to `tlb`.
+    pub(super) fn is_used_with(&self, tlb: &Tlb) -> bool {
+        self.tlbs.all().iter().any(|own| core::ptr::eq(&**own, tlb))
     }
 
     /// Looks up `va` as a device does on a TLB miss: sets the accessed bit, for a store the dirty
@@ -63,7 +93,7 @@ impl PageTable {
     /// # Errors
     ///
     /// [`Miss`] says why not.
-    pub fn translate(&self, va: u64, write: bool) -> Result<Translation, Miss> {
+    pub(super) fn translate(&self, va: u64, write: bool) -> Result<Word, Miss> {
         let leaves = self.leaves.lock();
         let block = leaves.get(number(va)).ok_or(Miss::Absent)?;
         block.translate(va, write)
@@ -90,7 +120,7 @@ impl PageTable {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn prepare(&self, range: Range<u64>) -> Result {
+    pub(super) fn prepare(&self, range: Range<u64>) -> Result {
         let mut va = range.start & !(BLOCK_SIZE - 1);
         let mut spares = self.spares.lock();
         while va < range.end {
@@ -111,21 +141,58 @@ impl PageTable {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when a leaf was taken out since [`prepare`](Self::prepare); then nothing was
-    /// entered.
-    pub fn enter(&self, maps: &[Map]) -> Result {
+    /// `EAGAIN` when a leaf was taken out since [`prepare`](Self::prepare), `EFAULT` for an address
+    /// that no entry can hold; then nothing is entered.
+    pub(super) fn enter(&self, maps: &[Map]) -> Result {
         for map in maps {
             self.block(map.va()).ok_or(EAGAIN)?;
         }
-        for map in maps {
-            // Nobody takes a leaf out meanwhile: that is done under the map lock.
-            self.block(map.va()).ok_or(EAGAIN)?.enter(map)?;
+        // Nobody takes a leaf out meanwhile: that is done under the map lock.
+        let result = maps
+            .iter()
+            .try_for_each(|map| self.block(map.va()).ok_or(EAGAIN)?.enter(map));
+        if result.is_err() {
+            for map in maps {
+                self.release(map.range());
+                self.flush(map.range());
+            }
+            self.flush_wait(self.flush_start(&[]));
         }
-        Ok(())
+        result
+    }
+
+    /// Forgets all copies of the entries of a range.
+    pub(super) fn flush(&self, range: Range<u64>) {
+        for tlb in self.tlbs.all() {
+            tlb.flush(self.space, range.clone());
+        }
+    }
+
+    /// Forgets all copies of the entries of some ranges. Returns a cookie for
+    /// [`flush_wait`](Self::flush_wait).
+    pub(super) fn flush_start(&self, ranges: &[VaRange]) -> u64 {
+        let mut cookie = 0;
+        for tlb in self.tlbs.all() {
+            for range in ranges {
+                tlb.flush(self.space, range.start()..range.end());
+            }
+            // The snapshots of all cores fit into the cookie: there are at most two.
+            cookie = cookie << 32 | u64::from(tlb.snapshot());
+        }
+        cookie
+    }
+
+    /// Waits until no step that may use one of the copies runs.
+    pub(super) fn flush_wait(&self, cookie: u64) {
+        let mut cookie = cookie;
+        for tlb in self.tlbs.all().iter().rev() {
+            tlb.drain(cookie as u32);
+            cookie >>= 32;
+        }
     }
 
     /// Removes the entries of a range.
-    pub fn release(&self, range: Range<u64>) {
+    pub(super) fn release(&self, range: Range<u64>) {
         self.for_each(range, |block, part| {
             if block.clear(part.clone()) {
                 let gone = self.leaves.lock().remove(number(part.start));
@@ -143,12 +210,12 @@ impl PageTable {
     }
 
     /// Takes the right to store away.
-    pub fn make_read_only(&self, range: Range<u64>) {
+    pub(super) fn make_read_only(&self, range: Range<u64>) {
         self.for_each(range, |leaf, part| leaf.make_read_only(part));
     }
 
     /// Tests and clears the accessed bits.
-    pub fn age(&self, range: Range<u64>) -> bool {
+    pub(super) fn age(&self, range: Range<u64>) -> bool {
         let mut accessed = false;
         self.for_each(range, |leaf, part| accessed |= leaf.age(part));
         accessed

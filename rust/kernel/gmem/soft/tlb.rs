@@ -8,7 +8,9 @@
 //! left waits until the step that ran has ended.
 
 use super::{
+    translation::Word,
     Miss,
+    PageTable,
     Translation, //
 };
 use crate::{
@@ -21,6 +23,7 @@ use crate::{
             Acquire,
             Atomic,
             Full,
+            Relaxed,
             Release, //
         },
         Arc,
@@ -40,12 +43,15 @@ const BLOCK_SHIFT: u32 = PAGE_SHIFT as u32 + 9;
 const SMALL_ENTRIES: usize = 64;
 const LARGE_ENTRIES: usize = 32;
 
+/// No step begins any more.
+const STOPPED: u64 = 1 << 63;
+
 #[derive(Clone, Copy)]
 struct Entry {
     space: u64,
     /// Number of the page, or of the block.
     nr: u64,
-    to: Translation,
+    to: Word,
 }
 
 /// The entries of one page size, direct-mapped.
@@ -56,13 +62,13 @@ impl<const NR: usize, const SHIFT: u32> Ways<NR, SHIFT> {
         self.0.get_mut((nr ^ space) as usize & (NR - 1))
     }
 
-    fn find(&mut self, space: u64, va: u64) -> Option<Translation> {
+    fn find(&mut self, space: u64, va: u64) -> Option<Word> {
         let nr = va >> SHIFT;
         let entry = (*self.way(space, nr)?)?;
         (entry.space == space && entry.nr == nr).then_some(entry.to)
     }
 
-    fn fill(&mut self, space: u64, va: u64, to: Translation) {
+    fn fill(&mut self, space: u64, va: u64, to: Word) {
         let nr = va >> SHIFT;
         if let Some(way) = self.way(space, nr) {
             *way = Some(Entry { space, nr, to });
@@ -92,12 +98,17 @@ struct Entries {
 }
 
 /// A TLB, direct-mapped.
+///
+/// # Invariants
+///
+/// An entry is that of a page table that is used with this TLB, and was there when it was flushed
+/// last, or was copied since. There is one [`Step`] at most: one when `steps` is odd.
 #[pin_data]
 pub struct Tlb {
     #[pin]
     entries: Mutex<Entries>,
-    /// Odd during a step.
-    steps: Atomic<u32>,
+    /// Odd during a step; and [`STOPPED`].
+    steps: Atomic<u64>,
 }
 
 /// A step of the core; ends when dropped.
@@ -105,7 +116,7 @@ pub struct Step<'a>(&'a Tlb);
 
 impl Tlb {
     /// Makes an empty TLB.
-    pub fn new() -> Result<Arc<Self>> {
+    pub(super) fn new() -> Result<Arc<Self>> {
         let entries = Entries {
             small: Ways([None; SMALL_ENTRIES]),
             large: Ways([None; LARGE_ENTRIES]),
@@ -119,22 +130,40 @@ impl Tlb {
         )
     }
 
-    /// Begins a step. Only the core that owns the TLB does; it does not sleep for long before the
-    /// step ends.
-    pub fn begin(&self) -> Step<'_> {
-        self.steps.fetch_add(1u32, Full);
-        Step(self)
+    /// Begins a step of the core that the TLB is of, which does not sleep for long before the step
+    /// ends. [`None`] while another step runs, and for ever when the device is dead.
+    #[inline]
+    pub fn begin(&self) -> Option<Step<'_>> {
+        let mut old = self.steps.load(Relaxed);
+        loop {
+            if old & (STOPPED | 1) != 0 {
+                return None;
+            }
+            match self.steps.cmpxchg(old, old + 1, Full) {
+                Ok(_) => return Some(Step(self)),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// Lets no step begin any more, and waits until the one that runs has ended.
+    pub(super) fn stop(&self) {
+        let mut old = self.steps.load(Relaxed);
+        while let Err(now) = self.steps.cmpxchg(old, old | STOPPED, Full) {
+            old = now;
+        }
+        self.drain(self.snapshot());
     }
 
     /// Returns a number for [`drain`](Self::drain).
-    pub fn snapshot(&self) -> u32 {
-        self.steps.load(Acquire)
+    pub(super) fn snapshot(&self) -> u32 {
+        self.steps.load(Acquire) as u32
     }
 
     /// Waits until the step that ran at the snapshot has ended.
-    pub fn drain(&self, snapshot: u32) {
+    pub(super) fn drain(&self, snapshot: u32) {
         let mut spins = 0u32;
-        while snapshot & 1 != 0 && self.steps.load(Acquire) == snapshot {
+        while snapshot & 1 != 0 && self.steps.load(Acquire) as u32 == snapshot {
             if spins < 256 {
                 spins += 1;
                 cpu_relax();
@@ -145,7 +174,7 @@ impl Tlb {
     }
 
     /// Forgets the entries of an address space that overlap the range.
-    pub fn flush(&self, space: u64, range: Range<u64>) {
+    pub(super) fn flush(&self, space: u64, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
@@ -154,45 +183,46 @@ impl Tlb {
         entries.small.flush(space, &bytes);
         entries.large.flush(space, &bytes);
     }
-
-    /// Forgets an address space.
-    pub fn flush_space(&self, space: u64) {
-        self.flush(space, 0..u64::MAX);
-    }
 }
 
 impl Step<'_> {
-    /// Finds how `va` is reached; `walk` looks into the page table. It does so under the lock that
-    /// a flush takes, so that what it finds is not remembered after the flush that follows a
-    /// change.
-    pub fn lookup(
-        &self,
-        space: u64,
-        va: u64,
-        write: bool,
-        walk: impl FnOnce() -> Result<Translation, Miss>,
-    ) -> Result<Translation, Miss> {
+    /// Finds how `va` is reached: in the TLB, or else in the page table. It looks there under the
+    /// lock that a flush takes, so that what it finds is not remembered after the flush that
+    /// follows a change.
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`] says why not.
+    pub fn lookup(&self, table: &PageTable, va: u64, write: bool) -> Result<Translation<'_>, Miss> {
+        let space = table.space();
         let mut entries = self.0.entries.lock();
         let hit = match entries.large.find(space, va) {
             None => entries.small.find(space, va),
             hit => hit,
         };
         if let Some(to) = hit.filter(|to| to.serves(write)) {
-            return Ok(to);
+            // INVARIANT: Not flushed since, or the flush waits for this step.
+            return Ok(Translation::new(self, to));
+        }
+        // A flush of the table comes here.
+        if !table.is_used_with(self.0) {
+            return Err(Miss::Foreign);
         }
         // Or its right grew, or the dirty bit has to be set.
-        let to = walk()?;
+        let to = table.translate(va, write)?;
         if to.is_large() {
             entries.large.fill(space, va, to);
         } else {
             entries.small.fill(space, va, to);
         }
-        Ok(to)
+        // INVARIANT: As above.
+        Ok(Translation::new(self, to))
     }
 }
 
 impl Drop for Step<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.0.steps.fetch_add(1u32, Release);
+        self.0.steps.fetch_add(1u64, Release);
     }
 }

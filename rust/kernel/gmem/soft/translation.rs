@@ -2,10 +2,13 @@
 
 //! What an entry of an emulated device's page table says.
 
-use super::memory::{
-    self,
-    Memory,
-    Target, //
+use super::{
+    memory::{
+        self,
+        Memory,
+        Target, //
+    },
+    Step, //
 };
 use crate::{
     page::{
@@ -14,6 +17,7 @@ use crate::{
     },
     prelude::*, //
 };
+use core::marker::PhantomData;
 
 // The word: flags, and the address, a multiple of the page size.
 pub(super) const PRESENT: u64 = 1 << 0;
@@ -29,41 +33,65 @@ pub(super) const BITS: u32 = 52;
 /// Bytes that a large entry maps.
 pub(super) const LARGE_SIZE: usize = 2 << 20;
 
-/// A copy of a page-table entry, as a TLB holds it.
+/// A page-table entry, as a TLB copies it.
 ///
-/// It does not learn when the entry goes. A driver drops its copies of a range when
-/// [`Mmu::tlb_invl`](crate::gmem::Mmu::tlb_invl) asks for it, and waits there until no access
-/// through one is under way; a copy that is used later reaches memory of somebody else, as it does
-/// on hardware.
-///
-/// # Invariants
-///
-/// The word was present in a [`Slot`](super::Slot).
+/// It does not learn when the entry in the page table goes.
 #[derive(Clone, Copy)]
-pub struct Translation(u64);
+pub(super) struct Word(u64);
 
-impl Translation {
-    /// The caller keeps the type invariants.
+impl Word {
+    /// Makes a copy of what a [`Slot`](super::slot::Slot) has, which is present.
     pub(super) fn new(word: u64) -> Self {
         Self(word)
     }
 
     /// Returns whether an access can go through it. A store needs an entry with the dirty bit: the
     /// device sets that in its page table first.
-    pub fn serves(&self, write: bool) -> bool {
+    pub(super) fn serves(self, write: bool) -> bool {
         const STORE: u64 = WRITABLE | DIRTY;
 
         !write || self.0 & STORE == STORE
     }
 
     /// Returns whether it is of a large entry.
-    pub fn is_large(&self) -> bool {
+    pub(super) fn is_large(self) -> bool {
         self.0 & LARGE != 0
+    }
+}
+
+/// How a core reaches a page during a [`Step`].
+///
+/// It ends with the step, and so no access outlasts one:
+///
+/// ```ignore,compile_fail
+/// let step = tlb.begin().ok_or(ENODEV)?;
+/// let to = step.lookup(&table, va, false)?;
+/// drop(step);
+/// // error[E0505]: cannot move out of `step` because it is borrowed
+/// to.load_bytes(&memory, 0, &mut buf)?;
+/// ```
+///
+/// # Invariants
+///
+/// `word` was present in a [`PageTable`](super::PageTable) that is used with the TLB of the step,
+/// and the page table was not flushed since the step began, or waits for the end of the step.
+pub struct Translation<'a> {
+    word: Word,
+    _step: PhantomData<&'a Step<'a>>,
+}
+
+impl<'a> Translation<'a> {
+    /// The caller keeps the type invariants.
+    pub(super) fn new(_step: &'a Step<'_>, word: Word) -> Self {
+        Self {
+            word,
+            _step: PhantomData,
+        }
     }
 
     /// Bytes that it covers.
     pub fn size(&self) -> usize {
-        if self.is_large() {
+        if self.word.is_large() {
             LARGE_SIZE
         } else {
             PAGE_SIZE
@@ -75,8 +103,9 @@ impl Translation {
         if offset.checked_add(len).is_none_or(|end| end > self.size()) {
             return Err(ERANGE);
         }
-        let addr = (self.0 & ADDR).wrapping_add(offset as u64);
-        Ok(if self.0 & LOCAL != 0 {
+        let word = self.word.0;
+        let addr = (word & ADDR).wrapping_add(offset as u64);
+        Ok(if word & LOCAL != 0 {
             Target::Local(addr)
         } else {
             Target::Host(addr)
@@ -84,7 +113,7 @@ impl Translation {
     }
 
     fn store_target(&self, offset: usize, len: usize) -> Result<Target> {
-        if !self.serves(true) {
+        if !self.word.serves(true) {
             return Err(EACCES);
         }
         self.target(offset, len)
@@ -97,9 +126,8 @@ impl Translation {
     /// `ERANGE` outside of the page or of the device's memory; so for all methods.
     pub fn load_bytes(&self, memory: &Memory, offset: usize, buf: &mut [u8]) -> Result {
         let target = self.target(offset, buf.len())?;
-        // SAFETY: The bytes are inside the page. GMEM keeps it until `tlb_invl` has returned after
-        // the slot was cleared, and a driver lets no access outlast that. The accesses of an
-        // `InFlight` do not even outlast the clearing.
+        // SAFETY: The bytes are inside the page. GMEM keeps it until the flush that followed the
+        // clearing of the slot has returned, and by the type invariants that waits for us.
         unsafe { memory::read(target, memory, buf) }
     }
 

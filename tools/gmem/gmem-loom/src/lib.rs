@@ -21,21 +21,62 @@ mod super_of_line {}
 
 /// What the modules around `tlb.rs` have.
 mod super_of_tlb {
+    use crate::sync::atomic::{Atomic, Relaxed};
+    use core::marker::PhantomData;
+
     /// As `soft::Miss`.
     #[derive(Debug)]
-    pub(crate) struct Miss;
+    pub(crate) enum Miss {
+        Absent,
+        Foreign,
+    }
 
-    /// As `soft::Translation`, of a page of 4 KiB.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Translation;
+    pub(crate) mod translation {
+        /// As the copy of an entry, of a page of 4 KiB.
+        #[derive(Clone, Copy)]
+        pub(crate) struct Word;
 
-    impl Translation {
-        pub(crate) fn serves(&self, _write: bool) -> bool {
+        impl Word {
+            pub(crate) fn serves(self, _write: bool) -> bool {
+                true
+            }
+
+            pub(crate) fn is_large(self) -> bool {
+                false
+            }
+        }
+    }
+
+    /// As `soft::Translation`.
+    pub(crate) struct Translation<'a>(PhantomData<&'a ()>);
+
+    impl<'a> Translation<'a> {
+        pub(crate) fn new<T>(_step: &'a T, _word: translation::Word) -> Self {
+            Self(PhantomData)
+        }
+    }
+
+    /// As `soft::PageTable`, with one entry.
+    pub(crate) struct PageTable {
+        pub(crate) present: Atomic<u32>,
+    }
+
+    impl PageTable {
+        pub(crate) const SPACE: u64 = 1;
+
+        pub(crate) fn space(&self) -> u64 {
+            Self::SPACE
+        }
+
+        pub(crate) fn is_used_with<T>(&self, _tlb: &T) -> bool {
             true
         }
 
-        pub(crate) fn is_large(&self) -> bool {
-            false
+        pub(crate) fn translate(&self, _va: u64, _write: bool) -> Result<translation::Word, Miss> {
+            match self.present.load(Relaxed) {
+                0 => Err(Miss::Absent),
+                _ => Ok(translation::Word),
+            }
         }
     }
 }
