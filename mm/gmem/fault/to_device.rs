@@ -248,8 +248,7 @@ fn wanted(job: &Job<'_>, m: &Migration<'_>, index: usize) -> bool {
     match m.source(index) {
         Source::Unselected => false,
         Source::Hole => !job.existing_only,
-        // A merged page would have to be taken apart at the first write.
-        Source::Host { .. } => !m.is_ksm(index) && (m.is_writable(index) || !job.exclusive_only),
+        Source::Host { .. } => m.is_writable(index) || !job.exclusive_only,
         Source::Device { pfn } => {
             job.memory.map.page(pfn).is_none() && (m.is_writable(index) || !job.exclusive_only)
         }

@@ -386,14 +386,6 @@ impl<'a> Migration<'a> {
         self.entry(i) & WRITE != 0
     }
 
-    /// Returns whether page `i` is merged by KSM.
-    pub fn is_ksm(&self, i: usize) -> bool {
-        let entry = self.entry(i);
-        // SAFETY: A valid page is referenced and locked by the migration.
-        entry & VALID != 0
-            && unsafe { bindings::folio_test_ksm(bindings::pfn_folio(entry >> SHIFT)) }
-    }
-
     /// Says that page `i`, and the pages after it that the folio covers, go to `folio`.
     ///
     /// Returns `false`, and gives the folio back, when that cannot be: there is no such page, it
