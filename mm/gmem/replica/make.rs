@@ -7,7 +7,8 @@
 //! ([`crate::replica::source`]).
 //!
 //! A copy has the pages of one window that could be had, so that it may be made of a part of a
-//! mapping; the others are used where they are.
+//! mapping; the others are used where they are. Of a window that several mappings or pieces of advice
+//! share, one has copies at a time.
 
 use crate::{
     device::{
@@ -188,6 +189,11 @@ impl Part<'_> {
         let old = self.context.space.lock_map().copies().draft(first, device);
         let lacks = |page: &u64| old.as_ref().is_none_or(|old| old.frame_of(*page) == 0);
         if !(wanted.first()..wanted.end()).any(|page| lacks(&page)) {
+            return Ok(old);
+        }
+        // Of what belongs to another mapping or has other advice the first has copies. To replace
+        // them would take them from who asks for both at a time, who would never get on.
+        if old.as_ref().is_some_and(|old| old.has_beyond(part)) {
             return Ok(old);
         }
         let originals = source::take(vma, part, lease, may_drain);

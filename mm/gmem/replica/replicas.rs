@@ -310,6 +310,13 @@ impl Draft {
         self.frames.get(index).copied().unwrap_or(0)
     }
 
+    /// Returns whether it has copies of pages that are not in `part`.
+    pub(crate) fn has_beyond(&self, part: PageRange) -> bool {
+        (self.key.0..)
+            .zip(self.frames)
+            .any(|(page, frame)| frame != 0 && !(part.first()..part.end()).contains(&page))
+    }
+
     /// Lists what is to be copied; returns how many pages that are.
     pub(crate) fn push(&self, runs: &mut Runs) -> usize {
         let mut pages = 0;

@@ -98,6 +98,18 @@ TEST_F(anon, written_by_the_cpu)
 	EXPECT_DROPPED();
 }
 
+/* What is left of a run of 64 KiB on both sides is read in one go. */
+TEST_F(anon, advice_parts_a_run)
+{
+	ASSERT_EQ(0, hmadvise(-1, self->at + 7 * self->page, 2 * self->page,
+			      MADV_NO_READ_MOSTLY));
+	EXPECT_TRUE(readers_see(&self->npus, self->buf, LEN, 7));
+	EXPECT_TRUE(readers_see(&self->npus, self->buf, LEN, 7));
+	EXPECT_TRUE(buf_check(self->buf, LEN, 7));
+	EXPECT_LT(LEN / 2, copied(0));
+	EXPECT_LT(LEN / 2, copied(1));
+}
+
 /* Every page, and every copy again. */
 TEST_F(anon, written_again_and_again)
 {
