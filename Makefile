@@ -12,7 +12,7 @@ $(error ARCH=$(ARCH): only "make test ARCH=arm64", of the release kernel, is the
 endif
 endif
 
-.PHONY: help run test test-faults test-power bench bench-oversub bench-nonusers model shell check stat series clean prepare
+.PHONY: help run test test-faults test-power stress bench bench-oversub bench-nonusers model shell check stat series clean prepare
 .NOTPARALLEL:
 
 help:
@@ -27,6 +27,10 @@ help:
 	@echo '  test-faults  that with each site; takes hours'
 	@echo '  test-power  break the kernel in many ways, one by one: the tests have to notice'
 	@echo '             MINUTES=N      start no more after N minutes; it goes on next time'
+	@echo '  stress   random operations on memory whose every byte is known, then stress-ng'
+	@echo '             MINUTES=N      so long each (10)'
+	@echo '             SEED=N         the same operations again'
+	@echo '             SERIAL=1       one process at a time, counting instructions: all repeats'
 	@echo '  bench    measure against the HMM test device; build/bench.json and a table'
 	@echo '  bench-oversub  jobs over more memory than the device has, against bars;'
 	@echo '             build/oversub.json, a plot and a table'
@@ -55,6 +59,11 @@ test-faults: prepare
 
 test-power: prepare
 	@scripts/test-power $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+stress: prepare
+	@scripts/setup stress
+	@scripts/run-stress --config $(CONFIG) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(filter 1,$(SERIAL)),--serial) $(ARGS)
 
 bench: prepare
 	@scripts/run-bench
