@@ -63,8 +63,9 @@
 //! - The lock of a process's advice is taken under mmap_lock and the block lock; under it memory is
 //!   allocated, and no lock of GMEM taken.
 //! - Lists (devices, spaces, watches, advice) have locks of their own, under which nothing else is
-//!   taken but the lock of a device's memory pointer. A fault of a CPU takes none of them: the space
-//!   and the advice of a process are looked up under RCU, and the page says which device it is on.
+//!   taken but the lock of a device's memory pointer. A fault of a CPU takes none of them: the
+//!   space and the advice of a process are looked up under RCU, and the page says which device it
+//!   is on.
 //!
 //! # The life of a page
 //!

@@ -160,7 +160,7 @@ impl Part<'_> {
     fn instead(&self, wanted: &Wanted<'_>, e: Error, batch: &mut Batch) -> Result<Brought> {
         let &Wanted { range, moves, .. } = wanted;
         // It paused too often.
-        let e = if batch.waiting.is_out_of_breath() {
+        let e = if batch.waiting.must_pause() {
             ENOSPC
         } else {
             e

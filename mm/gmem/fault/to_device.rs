@@ -146,7 +146,7 @@ impl Destination {
                         step: PMD_PAGES,
                     });
                 }
-                Err(e) if waiting.is_out_of_breath() => return Err(e),
+                Err(e) if waiting.must_pause() => return Err(e),
                 Err(_) => waiting.no_chunk = true,
             }
         }
@@ -155,7 +155,7 @@ impl Destination {
         while covered < pages {
             match job.take(step, covered, waiting) {
                 Ok(run) => runs.push(run, GFP_KERNEL)?,
-                Err(e) if covered == 0 || waiting.is_out_of_breath() => return Err(e),
+                Err(e) if covered == 0 || waiting.must_pause() => return Err(e),
                 Err(_) => break,
             }
             covered += step;
@@ -184,7 +184,7 @@ impl Destination {
 ///
 /// `ENOSPC` when the device has no room, `ENOMEM` when the host has none, `EIO` when a copy failed;
 /// `EAGAIN` when the core would not fill a hole: somebody else did, or its memory cgroup is full;
-/// `EINVAL` for a VMA whose pages cannot move. Any of them when `batch.waiting` is out of breath.
+/// `EINVAL` for a VMA whose pages cannot move. Any of them when `batch.waiting` has to pause.
 pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result<usize> {
     let pages = job.range.count() as usize;
     let mut dst = Destination::of(job, pages, &mut batch.waiting)?;

@@ -75,8 +75,8 @@ const MAX_REFUSALS: usize = 100;
 ///
 /// # Errors
 ///
-/// `ENOSPC` when nothing can be evicted, `ENOMEM` when the host has no room; `EAGAIN` when `waiting`
-/// is out of breath.
+/// `ENOSPC` when nothing can be evicted, `ENOMEM` when the host has no room; `EAGAIN` when as much
+/// was done for `waiting` as may be under one hold of the locks.
 pub(crate) fn take(
     memory: &Arc<Memory>,
     payer: &Payer,
@@ -111,7 +111,7 @@ pub(crate) fn take(
             }
         };
         let evicted = match evicted {
-            Err(e) if waiting.is_out_of_breath() => {
+            Err(e) if waiting.must_pause() => {
                 waiting.quest = Some(quest);
                 return Err(e);
             }
@@ -138,7 +138,7 @@ pub(crate) fn take(
 /// # Errors
 ///
 /// `ENOSPC` when there is nothing that may leave, `ENOMEM` when the host has no room; `EAGAIN` when
-/// `waiting` is out of breath.
+/// `waiting` has to pause.
 pub(crate) fn one(
     memory: &Memory,
     payer: Option<&Payer>,

@@ -132,7 +132,7 @@ impl Hunt {
     ///
     /// # Errors
     ///
-    /// `ENOSPC` when there is nothing, `EAGAIN` when `waiting` is out of breath.
+    /// `ENOSPC` when there is nothing, `EAGAIN` when `waiting` has to pause.
     pub(crate) fn next(
         &mut self,
         memory: &Memory,
@@ -230,7 +230,7 @@ impl Round {
     ///
     /// # Errors
     ///
-    /// `ENOSPC` when there is none, `EAGAIN` when `waiting` is out of breath.
+    /// `ENOSPC` when there is none, `EAGAIN` when `waiting` has to pause.
     pub(crate) fn next(
         &mut self,
         memory: &Memory,

@@ -3,8 +3,8 @@
 //! How a fault gets its room, and how much it may do for that before it lets go of its locks.
 //!
 //! A fault holds the mmap_lock of its process while it evicts by itself, and others wait for that.
-//! So it looks at a few candidates, evicts a few pages and waits a little; then it says that it is
-//! out of breath, is tried again with locks taken anew, and goes on where it was.
+//! So it looks at a few candidates, evicts a few pages and waits a little; then it says that it has
+//! to pause, is tried again with locks taken anew, and goes on where it was.
 
 use crate::{
     device::{
@@ -37,7 +37,7 @@ const SEARCHES: usize = 12;
 pub(crate) struct Waiting {
     /// There was none at once.
     pub(crate) waited: bool,
-    /// What it was about to evict when it was out of breath.
+    /// What it was about to evict when it had to pause.
     pub(crate) quest: Option<Quest>,
     /// There is no whole chunk for the block.
     pub(crate) no_chunk: bool,
@@ -47,7 +47,7 @@ pub(crate) struct Waiting {
     left: Jiffies,
     looked: usize,
     moved: usize,
-    out_of_breath: bool,
+    must_pause: bool,
     pauses: usize,
 }
 
@@ -62,7 +62,7 @@ impl Waiting {
             left: msecs_to_jiffies(MAX_WAIT_MS),
             looked: 0,
             moved: 0,
-            out_of_breath: false,
+            must_pause: false,
             pauses: 0,
         }
     }
@@ -79,7 +79,7 @@ impl Waiting {
     pub(crate) fn begin(&mut self) {
         self.quest = None;
         self.no_chunk = false;
-        self.out_of_breath = false;
+        self.must_pause = false;
         self.pauses = 0;
         self.renew();
     }
@@ -88,25 +88,25 @@ impl Waiting {
     /// was somebody else who made that necessary.
     pub(crate) fn renew(&mut self) {
         // Who pauses waited enough.
-        if !self.out_of_breath {
+        if !self.must_pause {
             self.left = msecs_to_jiffies(MAX_WAIT_MS);
         }
         self.looked = 0;
         self.moved = 0;
-        self.out_of_breath = false;
+        self.must_pause = false;
     }
 
     /// Returns whether it has to let go of its locks to go on.
-    pub(crate) fn is_out_of_breath(&self) -> bool {
-        self.out_of_breath
+    pub(crate) fn must_pause(&self) -> bool {
+        self.must_pause
     }
 
-    /// As [`Self::is_out_of_breath`], and counts that it does. It ends: each time a part of
+    /// As [`Self::must_pause`], and counts that it does. It ends: each time a part of
     /// `memory` was looked at or evicted, and who finds the room taken by others so often does
     /// without.
     pub(crate) fn pauses(&mut self, memory: &Memory) -> bool {
         let most = MIN_PAUSES + memory.pages() / SLOT_PAGES * SEARCHES / MAX_LOOKS;
-        if self.out_of_breath && self.pauses < most {
+        if self.must_pause && self.pauses < most {
             self.pauses += 1;
             return true;
         }
@@ -131,10 +131,10 @@ impl Waiting {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when it is out of breath.
+    /// `EAGAIN` when it has to pause.
     pub(crate) fn look(&mut self, nr: usize) -> Result {
         if self.bounded {
-            self.out_of_breath |= !count(&mut self.looked, nr, MAX_LOOKS);
+            self.must_pause |= !count(&mut self.looked, nr, MAX_LOOKS);
             holds::CANDIDATES.note(self.looked);
         }
         self.go_on()
@@ -144,17 +144,17 @@ impl Waiting {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when it is out of breath.
+    /// `EAGAIN` when it has to pause.
     pub(crate) fn move_pages(&mut self, nr: usize) -> Result {
         if self.bounded {
-            self.out_of_breath |= !count(&mut self.moved, nr, MAX_PAGES);
+            self.must_pause |= !count(&mut self.moved, nr, MAX_PAGES);
             holds::PAGES.note(self.moved);
         }
         self.go_on()
     }
 
     fn go_on(&self) -> Result {
-        if self.out_of_breath {
+        if self.must_pause {
             Err(EAGAIN)
         } else {
             Ok(())

@@ -7,8 +7,8 @@
 //! ([`crate::replica::source`]).
 //!
 //! A copy has the pages of one window that could be had, so that it may be made of a part of a
-//! mapping; the others are used where they are. Of a window that several mappings or pieces of advice
-//! share, one has copies at a time.
+//! mapping; the others are used where they are. Of a window that several mappings or pieces of
+//! advice share, one has copies at a time.
 
 use crate::{
     device::{
@@ -94,7 +94,7 @@ impl Part<'_> {
         let mut drafts = match hmm::read(mmap, watch, seq, start, pfns, Some(owner())) {
             Ok(()) => match self.duplicate(memory, vma, piece, range, lease, batch) {
                 Err(_) if batch.waiting.pauses(memory) => return Ok(Try::Pause),
-                Err(_) if batch.waiting.is_out_of_breath() => {
+                Err(_) if batch.waiting.must_pause() => {
                     if self.request.purpose == Purpose::Prefetch {
                         return Err(ENOSPC);
                     }
@@ -146,7 +146,7 @@ impl Part<'_> {
             let draft = match self.draft(memory, vma, wanted, part, lease, waiting, may_drain) {
                 Ok(Some(draft)) => draft,
                 Ok(None) => continue,
-                Err(e) if strict || waiting.is_out_of_breath() => return Err(e),
+                Err(e) if strict || waiting.must_pause() => return Err(e),
                 Err(_) => break,
             };
             if draft.is_new() {

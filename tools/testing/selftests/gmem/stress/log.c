@@ -158,9 +158,10 @@ static void print_page(const struct range *r)
 	if (fd >= 0 && pread(fd, &entry, 8, page * 8) != 8)
 		entry = 0;
 	close(fd);
-	fprintf(stderr, "# region %d +%#zx at %p: %#llx belongs there (process %u, step %u); pagemap %#llx\n",
+	fprintf(stderr, "# region %d +%#zx at %p: %#llx belongs there ",
 		r->region, r->off, addr(r),
-		*(unsigned long long *)(shadow(r) - r->off % 8),
+		*(unsigned long long *)(shadow(r) - r->off % 8));
+	fprintf(stderr, "(process %u, step %u); pagemap %#llx\n",
 		(unsigned int)(*(uint64_t *)(shadow(r) - r->off % 8) >> 60),
 		(unsigned int)(*(uint64_t *)(shadow(r) - r->off % 8) >> 20),
 		(unsigned long long)entry);
