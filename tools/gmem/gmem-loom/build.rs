@@ -68,8 +68,8 @@ const SUBJECTS: &[Subject] = &[
             (
                 "a_note_gets_lost",
                 &[(
-                    "while let Err(now) = word.cmpxchg(old, old | bit, Full) {",
-                    "if let Err(now) = word.cmpxchg(old, old | bit, Full) {",
+                    "Ok(_) => return true,\n            Err(now) => old = now,",
+                    "_ => return true,",
                 )],
             ),
             (
