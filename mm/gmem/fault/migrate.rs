@@ -174,10 +174,14 @@ impl Part<'_> {
             if moves + 1 < MAX_MOVES {
                 return Ok(Brought::Again);
             }
-            if !self.is_filled(wanted, wanted.piece, batch)? {
-                return Err(ENOMEM);
+            if self.is_filled(wanted, wanted.piece, batch)? {
+                return Ok(Brought::Map { range, moves });
             }
-            return Ok(Brought::Map { range, moves });
+            return match wanted.mmap {
+                // Perhaps another thread throws it away all the time.
+                MmapGuard::Shared(_) => Ok(Brought::Collision),
+                MmapGuard::Still(_) => Err(ENOMEM),
+            };
         }
         if !self.request.purpose.is_demand() || e == EIO {
             return Err(e);
