@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
@@ -50,8 +51,12 @@ static void *move(void *arg)
 {
 	struct worker *w = arg;
 
-	while (may_be(to_device(w->fd, w->buf, LEN)))
-		;
+	int err;
+
+	do {
+		err = to_device(w->fd, w->buf, LEN);
+	} while (may_be(err));
+	fprintf(stderr, "# the prefetch failed: %d\n", err);
 	_exit(3);
 }
 
@@ -87,8 +92,11 @@ static pid_t start(int advice, bool drop)
 {
 	pid_t pid = fork();
 
-	if (!pid)
+	if (!pid) {
+		/* What a failed test leaves is in the way of others. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		_exit(work(advice, drop));
+	}
 	return pid;
 }
 
