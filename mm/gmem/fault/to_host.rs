@@ -308,6 +308,10 @@ fn cpu_fault_once(
             // Somebody else holds one for a moment: the access is tried again.
             return Some(FaultResult::Done);
         }
+    } else if fault.order() > 0 && fault.split().is_err() {
+        // Mapped by PTEs, it has to be taken apart before the collection does that: there, lock
+        // and reference of the fault would stay with the head, and not with the page of the fault.
+        return Some(FaultResult::Done);
     }
     let select = Select {
         huge: huge.is_some(),
