@@ -118,8 +118,9 @@ static void lease_end_work(struct work_struct *work)
 /*
  * File systems of which it is known that nothing changes a page in the page cache
  * without having the file open for writing, or being a truncation that breaks the
- * leases of this inode first.  Not so overlayfs, which truncates the inode below,
- * and FUSE, whose server may store into the page cache (FUSE_NOTIFY_STORE).
+ * leases or delegations of this inode first.  Not so overlayfs, which truncates
+ * the inode below, and FUSE, whose server may store into the page cache
+ * (FUSE_NOTIFY_STORE).
  */
 static bool lease_known(struct file *file)
 {
@@ -171,7 +172,12 @@ static int lease_take(struct gmem_lease *lease, struct file *file)
 	err = -ENOMEM;
 	if (fl) {
 		fl->fl_lmops = &lease_ops;
-		fl->c.flc_flags = FL_LEASE;
+		/*
+		 * A lease is broken by open() and truncate(); a delegation also
+		 * by each change of the inode's size that comes as a
+		 * notify_change() alone, as from overlayfs and the NFS server.
+		 */
+		fl->c.flc_flags = FL_DELEG;
 		fl->c.flc_type = F_RDLCK;
 		fl->c.flc_owner = lease;
 		fl->c.flc_pid = current->tgid;
