@@ -2,9 +2,9 @@
 
 //! A process that has an NPU open.
 
-use crate::{
-    hardware::NpuMmu,
-    npu::Npu, //
+use crate::hardware::{
+    NpuDevice,
+    NpuMmu, //
 };
 use kernel::{
     gmem,
@@ -30,22 +30,18 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Attaches the current process to an NPU.
-    pub(crate) fn new(npu: &Npu) -> Result<Arc<Self>> {
+    /// Attaches the current process to an NPU, in whose queue it has number `id`.
+    pub(crate) fn new(id: u64, device: &Arc<NpuDevice>) -> Result<Arc<Self>> {
         let current = kernel::current!();
         let mm = ARef::<Mm>::from(&**current.mm().ok_or(EINVAL)?);
-        let context = gmem::AddressSpace::current(false)?.attach(&npu.device, &())?;
-        let id = npu.queue.open()?;
+        let context = gmem::AddressSpace::current(false)?.attach(device, &())?;
         let client = Self {
             id,
             context,
             mm,
             closing: Atomic::new(false),
         };
-        Arc::new(client, GFP_KERNEL).map_err(|e| {
-            npu.queue.close(id);
-            e.into()
-        })
+        Ok(Arc::new(client, GFP_KERNEL)?)
     }
 
     /// Returns whether the current task runs in the opener's address space. One that inherited

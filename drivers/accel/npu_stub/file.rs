@@ -42,15 +42,12 @@ impl gmem::node::NodeFile for NpuFile {
     type Device = Npu;
 
     fn open(npu: &Arc<Npu>) -> Result<Arc<Self>> {
-        let file = Self {
-            npu: npu.clone(),
-            client: Client::new(npu)?,
-        };
-        let id = file.client.id;
-        Arc::new(file, GFP_KERNEL).map_err(|e| {
-            npu.queue.close(id);
-            e.into()
-        })
+        let id = npu.queue.open()?;
+        let file = Client::new(id, &npu.device).and_then(|client| {
+            let npu = npu.clone();
+            Ok(Arc::new(Self { npu, client }, GFP_KERNEL)?)
+        });
+        file.inspect_err(|_| npu.queue.close(id))
     }
 
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {

@@ -39,6 +39,9 @@ const CORES: usize = 2;
 /// The functions that GMEM calls.
 pub(crate) type NpuMmu = soft::SoftMmu<Hardware>;
 
+/// An NPU as GMEM knows it.
+pub(crate) type NpuDevice = gmem::Device<NpuMmu>;
+
 /// The copy engine of an NPU, and what tests ask of it. The rest is a [`Machine`].
 pub(crate) struct Hardware {
     dma: Dma,

@@ -9,11 +9,12 @@
 //!
 //! The files, from the hardware to the user:
 //!
-//! - `hardware`, `dma`, `pagetable`, `tlb`: what would be silicon
-//! - `mmu`: what the driver does for GMEM
+//! - `hardware`, `dma`: what would be silicon, and what the driver does for GMEM
 //! - `port`, `ops`, `gemm`, `engine`: the cores
-//! - `cmd`, `queue`, `client`, `file`: jobs of user space
-//! - `npu`, `debugfs`: one NPU as a whole
+//! - `cmd`, `client`, `job`, `queue`: what user space wants done
+//! - `npu`: one NPU, what all of the following share
+//! - `file`, `debugfs`: its device node, and what tests may do to it
+//! - `config`, `instance`: the module's parameters, and how an NPU comes and goes
 
 use kernel::{
     c_str,
@@ -22,22 +23,22 @@ use kernel::{
 
 mod client;
 mod cmd;
+mod config;
 mod debugfs;
 mod dma;
 mod engine;
 mod file;
 mod gemm;
 mod hardware;
+mod instance;
 mod job;
 mod npu;
 mod ops;
 mod port;
 mod queue;
 
-use npu::{
-    Config,
-    Instance, //
-};
+use config::Config;
+use instance::Instance;
 
 module! {
     type: NpuStub,
