@@ -13,6 +13,15 @@
 //! 3. [`Migration::commit`] turns it into a [`Committed`], which says which pages moved. The core
 //!    has the destinations now: there is no way to give or to take one any more.
 
+use self::pages::{
+    Kind,
+    Pages,
+    COMPOUND,
+    SELECTED,
+    SHIFT,
+    VALID,
+    WRITE, //
+};
 use super::{
     folio::LockedFolio,
     pagemap::{
@@ -27,7 +36,6 @@ use super::{
     PMD_PAGES, //
 };
 use crate::{
-    alloc::Flags,
     bindings,
     error::to_result,
     page::PAGE_SHIFT,
@@ -42,11 +50,16 @@ use core::{
     }, //
 };
 
-const VALID: usize = bindings::MIGRATE_PFN_VALID as usize;
-const SELECTED: usize = bindings::MIGRATE_PFN_MIGRATE as usize;
-const WRITE: usize = bindings::MIGRATE_PFN_WRITE as usize;
-const COMPOUND: usize = bindings::MIGRATE_PFN_COMPOUND as usize;
-const SHIFT: u32 = bindings::MIGRATE_PFN_SHIFT;
+mod arrays;
+mod pages;
+
+pub use self::{
+    arrays::Arrays,
+    pages::{
+        Committed,
+        Source, //
+    }, //
+};
 
 /// Which pages of a VMA to take.
 #[derive(Clone, Copy)]
@@ -57,111 +70,6 @@ pub struct Select {
     pub device: bool,
     /// Take a huge page in one piece when the range covers it.
     pub huge: bool,
-}
-
-/// Scratch memory of a migration, one element a page. It needs no pages in a row, for which a host
-/// that is full would kill somebody.
-pub struct Arrays {
-    /// The sources of all pages, then the destinations.
-    both: KVVec<usize>,
-    /// What [`Migration::from_pagemap`] holds until the pages are mapped again.
-    held: KVVec<*mut bindings::anon_vma>,
-}
-
-// SAFETY: The pointers mean something only while a `Migration` borrows the arrays.
-unsafe impl Send for Arrays {}
-
-impl Arrays {
-    /// Makes arrays for up to `pages` pages of a VMA.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub fn new(pages: usize, flags: Flags) -> Result<Self> {
-        let both = KVVec::from_elem(0, pages.checked_mul(2).ok_or(ENOMEM)?, flags)?;
-
-        Ok(Self {
-            both,
-            held: KVVec::new(),
-        })
-    }
-
-    /// Makes arrays for up to `pages` pages of a VMA or a pagemap.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub fn for_pagemap(pages: usize) -> Result<Self> {
-        Ok(Self {
-            held: KVVec::from_elem(null_mut(), pages, GFP_KERNEL)?,
-            ..Self::new(pages, GFP_KERNEL)?
-        })
-    }
-
-    /// Returns the first `nr` elements of sources and destinations.
-    fn split(&mut self, nr: usize) -> Option<(&mut [usize], &mut [usize])> {
-        halves(&mut self.both, nr)
-    }
-}
-
-/// Returns the first `nr` elements of both halves.
-fn halves(both: &mut [usize], nr: usize) -> Option<(&mut [usize], &mut [usize])> {
-    let (src, dst) = both.split_at_mut_checked(both.len() / 2)?;
-
-    Some((src.get_mut(..nr)?, dst.get_mut(..nr)?))
-}
-
-/// Where the bytes of one source page are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Source {
-    /// Not part of the migration.
-    Unselected,
-    /// No page yet: the destination is to be filled with zeroes.
-    Hole,
-    /// A host page.
-    Host {
-        /// The page frame.
-        pfn: usize,
-    },
-    /// A page in device memory.
-    Device {
-        /// The page frame.
-        pfn: usize,
-    },
-}
-
-impl Source {
-    /// Returns the source of the page `pages` further on in the same folio.
-    pub fn after(self, pages: usize) -> Self {
-        match self {
-            Self::Host { pfn } => Self::Host {
-                pfn: pfn.wrapping_add(pages),
-            },
-            Self::Device { pfn } => Self::Device {
-                pfn: pfn.wrapping_add(pages),
-            },
-            other => other,
-        }
-    }
-}
-
-enum Kind<'a> {
-    Vma(bindings::migrate_vma),
-    /// With the anon_vmas that are held until the pages are mapped again.
-    Pfns(&'a mut [*mut bindings::anon_vma]),
-}
-
-/// What was collected, in whichever state.
-///
-/// # Invariants
-///
-/// `src` and `dst` are as the C functions left them; a `dst` element that is not 0 owns the lock
-/// and a reference of its folio.
-struct Pages<'a> {
-    kind: Kind<'a>,
-    src: &'a mut [usize],
-    dst: &'a mut [usize],
-    _p: PhantomData<&'a MmapVma>,
 }
 
 /// A migration under way: pages are given destinations.
@@ -175,19 +83,6 @@ pub struct Migration<'a> {
     /// Only device pages were collected, so that nobody has to look.
     device_only: bool,
 }
-
-/// A migration whose pages were handed over to their destinations.
-///
-/// A destination cannot be taken back:
-///
-/// ```ignore,compile_fail
-/// let committed = migration.commit();
-/// // error[E0382]: borrow of moved value: `migration`
-/// migration.take_dst(0);
-/// // error[E0599]: no method named `take_dst` found for struct `Committed`
-/// committed.take_dst(0);
-/// ```
-pub struct Committed<'a>(Pages<'a>);
 
 impl<'a> Migration<'a> {
     /// Collects `range` (bytes, page aligned) of a VMA.
@@ -288,9 +183,7 @@ impl<'a> Migration<'a> {
         let nr = pages.len();
         let start = pagemap.pfn(pages.start).ok_or(EINVAL)?;
         pagemap.pfn(pages.end.wrapping_sub(1)).ok_or(EINVAL)?;
-        let Arrays { both, held } = arrays;
-        let held = held.get_mut(..nr).ok_or(EINVAL)?;
-        let (src, dst) = halves(both, nr).ok_or(EINVAL)?;
+        let (src, dst, held) = arrays.split_held(nr).ok_or(EINVAL)?;
         held.fill(null_mut());
         for (i, src) in src.iter_mut().enumerate() {
             *src = start.wrapping_add(i);
@@ -446,47 +339,6 @@ impl<'a> Migration<'a> {
             },
         }
         Committed(pages)
-    }
-}
-
-impl Committed<'_> {
-    /// Returns whether page `i` moved.
-    ///
-    /// A huge page answers at its first element.
-    #[inline]
-    pub fn moved(&self, i: usize) -> bool {
-        self.0.entry(i) & SELECTED != 0 && self.0.dst_pfn(i).is_some()
-    }
-}
-
-impl Pages<'_> {
-    #[inline]
-    fn entry(&self, i: usize) -> usize {
-        self.src.get(i).copied().unwrap_or(0)
-    }
-
-    #[inline]
-    fn dst_pfn(&self, i: usize) -> Option<usize> {
-        let dst = self.dst.get(i).copied().unwrap_or(0);
-        (dst & VALID != 0).then_some(dst >> SHIFT)
-    }
-}
-
-impl Drop for Pages<'_> {
-    fn drop(&mut self) {
-        match &mut self.kind {
-            // SAFETY: Set up; called once.
-            Kind::Vma(args) => unsafe { bindings::migrate_vma_finalize(args) },
-            // SAFETY: As above; then nobody looks for the mappings of the pages any more.
-            Kind::Pfns(held) => unsafe {
-                bindings::migrate_device_finalize(
-                    self.src.as_mut_ptr(),
-                    self.dst.as_mut_ptr(),
-                    self.src.len(),
-                );
-                bindings::gmem_put_anon_vmas(held.as_mut_ptr(), held.len());
-            },
-        }
     }
 }
 
