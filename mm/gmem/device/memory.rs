@@ -8,7 +8,10 @@
 
 use crate::{
     device::{
-        chunk::Chunks,
+        chunk::{
+            Chunks,
+            Taking, //
+        },
         dmem::{
             Charge,
             Limit,
@@ -124,6 +127,7 @@ pub(super) struct Owned {
 /// Which chunks are ours, and in which order they were used.
 pub(super) struct Alloc {
     pub(super) owned: KVVec<Option<Owned>>,
+    pub(super) taking: Taking,
     /// The number of chunks that are ours.
     pub(super) held: usize,
     pub(super) units: Units,
@@ -142,18 +146,18 @@ struct Walk {
 }
 
 impl Walk {
-    fn next(&mut self, chunks: &Chunks, nr: usize) -> Option<usize> {
+    fn next(&mut self, chunks: &Chunks, taking: &Taking, nr: usize) -> Option<usize> {
         let way = self.next.take()?;
         let to_end = chunks.len().saturating_sub(self.start);
         let ahead = if way < to_end {
-            chunks.with_room(self.start + way, nr)
+            chunks.with_room(taking, self.start + way, nr)
         } else {
             None
         };
         let chunk = match ahead {
             Some(chunk) => chunk,
             None => chunks
-                .with_room(way.saturating_sub(to_end), nr)
+                .with_room(taking, way.saturating_sub(to_end), nr)
                 .filter(|chunk| *chunk < self.start)?,
         };
         let way = if chunk >= self.start {
@@ -210,7 +214,7 @@ impl Memory {
             size: size as u64,
             chunk_size: Alignment::new::<SZ_2M>(),
         })?;
-        let chunks = Chunks::new(nr)?;
+        let (chunks, taking) = Chunks::new(nr)?;
         let region = Region::new(name, size)?;
         let mut owned = KVVec::with_capacity(nr, GFP_KERNEL)?;
         for _ in 0..nr {
@@ -231,6 +235,7 @@ impl Memory {
                 buddy,
                 alloc <- new_mutex!(Alloc {
                     owned,
+                    taking,
                     held: 0,
                     units,
                     open: 0,
@@ -347,15 +352,8 @@ impl Memory {
         spot: Spot,
     ) -> Run {
         let page = chunk * PMD_PAGES + first;
-        self.chunks().take(chunk, first, nr);
         alloc.units.taken(page, nr, spot);
-        Run {
-            memory: self.clone(),
-            first: page,
-            nr,
-            taken: 0,
-            copies: false,
-        }
+        Run::take(self, &mut alloc.taking, page, nr)
     }
 
     /// Gives empty chunks back to the buddy allocator, and ends their charge.
@@ -367,12 +365,13 @@ impl Memory {
     fn drain(&self, alloc: &mut Alloc) -> bool {
         let Alloc {
             owned,
+            taking,
             held,
             units,
             pools,
             ..
         } = alloc;
-        self.chunks().drain(|chunk| {
+        self.chunks().drain(taking, |chunk| {
             if let Some(entry) = owned.get_mut(chunk) {
                 let pool = entry.as_ref().and_then(|owned| owned.pool);
                 if pool.is_some_and(|tenant| !pools.lets_go(tenant, chunk)) {
@@ -401,17 +400,17 @@ impl Memory {
             if looks == MAX_LOOKS {
                 break None;
             }
-            let Some(chunk) = walk.next(chunks, nr) else {
+            let Some(chunk) = walk.next(chunks, &alloc.taking, nr) else {
                 break None;
             };
             looks += 1;
             let owned = alloc.owned.get(chunk).and_then(Option::as_ref);
             let Some(owned) = owned.filter(|owned| owned.pool.is_none()) else {
-                chunks.has_no_room(chunk);
+                chunks.has_no_room(&mut alloc.taking, chunk);
                 continue;
             };
             if owned.charge.is_of(payer) {
-                if let Some(first) = chunks.look(chunk, nr) {
+                if let Some(first) = chunks.look(&mut alloc.taking, chunk, nr) {
                     break Some((chunk, first));
                 }
             }

@@ -165,7 +165,8 @@ impl Memory {
     pub(crate) fn take_reserved(self: &Arc<Self>, tenant: Tenant, nr: usize) -> Option<Run> {
         let mut alloc = self.alloc.lock();
         let chunks = self.chunks();
-        let found = alloc.pools.get(tenant)?.chunks.iter().find_map(|chunk| {
+        let Alloc { pools, taking, .. } = &mut *alloc;
+        let found = pools.get(tenant)?.chunks.iter().find_map(|chunk| {
             let chunk = *chunk as usize;
             let live = chunks.live(chunk);
             if nr == PMD_PAGES {
@@ -174,17 +175,11 @@ impl Memory {
             if live + nr > PMD_PAGES {
                 return None;
             }
-            Some((chunk, chunks.find(chunk, nr)?))
+            Some((chunk, chunks.find(taking, chunk, nr)?))
         });
         let (chunk, first) = found?;
-        chunks.take(chunk, first, nr);
-        Some(Run {
-            memory: self.clone(),
-            first: chunk * PMD_PAGES + first,
-            nr,
-            taken: 0,
-            copies: false,
-        })
+        let page = chunk * PMD_PAGES + first;
+        Some(Run::take(self, taking, page, nr))
     }
 
     /// Returns how many pages are kept, for one process or for all.
@@ -247,7 +242,7 @@ impl Memory {
 
     /// Makes a whole chunk part of a pool.
     fn adopt(&self, tenant: Tenant, run: Run) -> Result {
-        let chunk = run.first / PMD_PAGES;
+        let chunk = run.first() / PMD_PAGES;
         let mut alloc = self.alloc.lock();
         let Alloc {
             owned,

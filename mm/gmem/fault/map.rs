@@ -167,8 +167,10 @@ impl Part<'_> {
         drop(charging);
 
         let mut map = space.lock_map();
-        if watch.read_retry(seq) || sys::should_fail(sys::Site::Retry) {
-            return Ok(false);
+        match map.unchanged(watch, seq) {
+            // Before anything can fail: it does no harm to a page that is not entered.
+            Some(unchanged) if !sys::should_fail(sys::Site::Retry) => unchanged.mark_dirty(pfns),
+            _ => return Ok(false),
         }
         if !drafts.accept(&mut map, &space.directory) {
             return Ok(false);
@@ -207,12 +209,7 @@ impl Part<'_> {
                     .add(pages.len_bytes() as usize);
             }
         }
-        for pfn in pfns {
-            if pfn.is_writable() && !pfn.is_device_private() {
-                pfn.mark_dirty();
-            }
-        }
-        if let Err(e) = context.pmap.enter(maps) {
+        if let Err(e) = context.install(&map, maps) {
             // Until then the directory only says too much.
             drop(map);
             space.forget(block_of(range));

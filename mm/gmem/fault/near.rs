@@ -42,12 +42,12 @@ impl Part<'_> {
         if !others {
             return true;
         }
-        let _map = self.context.space.lock_map();
-        if watch.read_retry(seq) {
-            return false;
+        let map = self.context.space.lock_map();
+        let unchanged = map.unchanged(watch, seq);
+        if let Some(unchanged) = &unchanged {
+            unchanged.look(pfns);
         }
-        pfns.iter_mut().for_each(PagePfn::look);
-        true
+        unchanged.is_some()
     }
 
     /// Brings wanted pages home that this device cannot use where they are: on another device,

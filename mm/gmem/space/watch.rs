@@ -11,7 +11,8 @@ use crate::{
     space::{
         address_space::{
             MapLock,
-            Space, //
+            Space,
+            Watch, //
         },
         context::{
             Context,
@@ -24,10 +25,12 @@ use crate::{
 use kernel::{
     mm::{
         device::{
+            hmm::PagePfn,
             interval_notifier::{
                 Event,
                 Invalidation,
-                Operations, //
+                Operations,
+                Sequence, //
             },
             vma as vma_info, //
         },
@@ -103,6 +106,37 @@ pub(crate) fn check_mapped(mm: &Mm, range: PageRange) -> Result {
     first.map(|_| ()).ok_or(EFAULT)
 }
 
+/// What was read of the page table at a sequence is true as long as the value lives.
+///
+/// # Invariants
+///
+/// The sequence was found to be valid under the map lock, which is held since: by the borrow.
+pub(crate) struct Unchanged<'a> {
+    _map: &'a MapLock<'a>,
+}
+
+impl Unchanged<'_> {
+    /// Notes of pages that were read what is in device memory.
+    pub(crate) fn look(&self, pfns: &mut [PagePfn]) {
+        for pfn in pfns {
+            // SAFETY: By the type invariants: `Watcher::invalidate` takes the map lock before it
+            // changes the sequence.
+            unsafe { pfn.look() };
+        }
+    }
+
+    /// Marks host pages that were read, and that a device may write, as newer than what is in swap
+    /// or on disk.
+    pub(crate) fn mark_dirty(&self, pfns: &[PagePfn]) {
+        for pfn in pfns {
+            if pfn.is_writable() && !pfn.is_device_private() {
+                // SAFETY: As in `look`.
+                unsafe { pfn.mark_dirty() };
+            }
+        }
+    }
+}
+
 /// The pages that one context lost: where it has to be flushed.
 #[derive(Clone, Copy, Default)]
 struct Flush {
@@ -122,6 +156,15 @@ impl Flush {
 }
 
 impl MapLock<'_> {
+    /// Returns a value if what was read at `seq` is still true.
+    pub(crate) fn unchanged(&self, watch: &Watch, seq: Sequence) -> Option<Unchanged<'_>> {
+        if watch.read_retry(seq) {
+            return None;
+        }
+        // INVARIANT: Found just now.
+        Some(Unchanged { _map: self })
+    }
+
     /// Takes the pages of `range` from all contexts; returns when no device uses one any more.
     ///
     /// With `forget` the directory keeps nothing of them. Windows with copies go whole, and are
@@ -182,7 +225,7 @@ impl MapLock<'_> {
                 rest &= rest - 1;
                 if let (Some(context), Some(flush)) = (self.context(index), flushes.get_mut(index))
                 {
-                    context.release(pages);
+                    context.release(self, pages);
                     flush.add(pages);
                 }
             }
@@ -197,13 +240,13 @@ impl MapLock<'_> {
     fn flush(&self, flushes: &mut [Flush; MAX_CONTEXTS]) {
         for (index, flush) in flushes.iter_mut().enumerate() {
             if let (Some(hull), Some(context)) = (flush.hull, self.context(index)) {
-                flush.seq = context.flush_start(hull);
+                flush.seq = context.flush_start(self, hull);
                 context.device.parts.stats.invalidated.add(1);
             }
         }
         for (index, flush) in flushes.iter().enumerate() {
             if let (Some(seq), Some(context)) = (flush.seq, self.context(index)) {
-                context.flush_wait(seq);
+                context.flush_wait(self, seq);
             }
         }
     }

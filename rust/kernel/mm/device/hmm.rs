@@ -67,12 +67,16 @@ impl PagePfn {
 
     /// Looks whether the frame is in device-private memory; see [`Self::is_device_private`].
     ///
-    /// To be called under the lock under which the sequence of the read was found to be valid: the
-    /// memory of a device may go as soon as its pages are mapped no more.
-    pub fn look(&mut self) {
+    /// # Safety
+    ///
+    /// The page is still mapped: the sequence of the read was found to be valid under the lock
+    /// under which the callback calls
+    /// [`Invalidation::set_seq`](super::interval_notifier::Invalidation::set_seq), and the lock was
+    /// held since. The memory of a device may go as soon as its pages are mapped no more.
+    pub unsafe fn look(&mut self) {
         let Some(pfn) = self.pfn() else { return };
         // SAFETY: HMM returned the frame as a page with a `struct page`, which is never freed while
-        // the page is mapped, and it is still mapped: an unmapper waits in its callback.
+        // the page is mapped, and by the safety requirements it still is.
         if unsafe { bindings::folio_is_device_private(bindings::pfn_folio(pfn)) } {
             self.set_device_private();
         }
@@ -80,11 +84,12 @@ impl PagePfn {
 
     /// Marks the contents of the host page as newer than any copy in swap or on disk.
     ///
-    /// To be called under the lock under which the sequence was checked.
-    pub fn mark_dirty(self) {
+    /// # Safety
+    ///
+    /// As for [`Self::look`].
+    pub unsafe fn mark_dirty(self) {
         if let Some(pfn) = self.pfn() {
-            // SAFETY: The page is still mapped: the sequence is valid under the caller's lock, so
-            // an unmapper waits in its invalidation callback.
+            // SAFETY: The page is still mapped by the safety requirements.
             unsafe { bindings::folio_mark_dirty(bindings::pfn_folio(pfn)) };
         }
     }
