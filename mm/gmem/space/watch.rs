@@ -11,8 +11,7 @@ use crate::{
     space::{
         address_space::{
             MapLock,
-            Space,
-            Watch, //
+            Space, //
         },
         context::{
             Context,
@@ -25,12 +24,11 @@ use crate::{
 use kernel::{
     mm::{
         device::{
-            hmm::PagePfn,
+            hmm::Snapshot,
             interval_notifier::{
                 Event,
                 Invalidation,
-                Operations,
-                Sequence, //
+                Operations, //
             },
             vma as vma_info, //
         },
@@ -106,36 +104,8 @@ pub(crate) fn check_mapped(mm: &Mm, range: PageRange) -> Result {
     first.map(|_| ()).ok_or(EFAULT)
 }
 
-/// What was read of the page table at a sequence is true as long as the value lives.
-///
-/// # Invariants
-///
-/// The sequence was found to be valid under the map lock, which is held since: by the borrow.
-pub(crate) struct Unchanged<'a> {
-    _map: &'a MapLock<'a>,
-}
-
-impl Unchanged<'_> {
-    /// Notes of pages that were read what is in device memory.
-    pub(crate) fn look(&self, pfns: &mut [PagePfn]) {
-        for pfn in pfns {
-            // SAFETY: By the type invariants: `Watcher::invalidate` takes the map lock before it
-            // changes the sequence.
-            unsafe { pfn.look() };
-        }
-    }
-
-    /// Marks host pages that were read, and that a device may write, as newer than what is in swap
-    /// or on disk.
-    pub(crate) fn mark_dirty(&self, pfns: &[PagePfn]) {
-        for pfn in pfns {
-            if pfn.is_writable() && !pfn.is_device_private() {
-                // SAFETY: As in `look`.
-                unsafe { pfn.mark_dirty() };
-            }
-        }
-    }
-}
+/// What was read of the page table of a process, under one watch.
+pub(crate) type Read<'a> = Snapshot<'a, Watcher>;
 
 /// The pages that one context lost: where it has to be flushed.
 #[derive(Clone, Copy, Default)]
@@ -156,13 +126,33 @@ impl Flush {
 }
 
 impl MapLock<'_> {
-    /// Returns a value if what was read at `seq` is still true.
-    pub(crate) fn unchanged(&self, watch: &Watch, seq: Sequence) -> Option<Unchanged<'_>> {
-        if watch.read_retry(seq) {
-            return None;
+    /// Returns whether what was read is still true, and remains so while the lock is held.
+    fn keeps(&self, read: &Read<'_>) -> bool {
+        let seq = read.sequence();
+
+        self.is_of(&seq.notifier().data().space) && !seq.read_retry()
+    }
+
+    /// Notes of pages that were read what is in device memory. Returns `false` if the read is stale.
+    pub(crate) fn look(&self, read: &mut Read<'_>) -> bool {
+        if !self.keeps(read) {
+            return false;
         }
-        // INVARIANT: Found just now.
-        Some(Unchanged { _map: self })
+        // SAFETY: The read is valid under the map lock, and `Watcher::invalidate` takes that before
+        // it changes the sequence.
+        unsafe { read.look() };
+        true
+    }
+
+    /// Marks host pages that were read, and that a device may write, as newer than what is in swap
+    /// or on disk. Returns `false` if the read is stale.
+    pub(crate) fn mark_dirty(&self, read: &Read<'_>) -> bool {
+        if !self.keeps(read) {
+            return false;
+        }
+        // SAFETY: As in `look`.
+        unsafe { read.mark_dirty() };
+        true
     }
 
     /// Takes the pages of `range` from all contexts; returns when no device uses one any more.

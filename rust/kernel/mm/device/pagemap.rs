@@ -285,7 +285,7 @@ impl<T: Operations> Pagemap<T> {
 
     /// Makes a locked folio of `1 << order` pages from pages that are free.
     ///
-    /// Returns [`None`] when the pages are not all inside the memory.
+    /// Returns [`None`] when the pages are not all inside the memory, or not aligned to their number.
     ///
     /// # Safety
     ///
@@ -294,10 +294,11 @@ impl<T: Operations> Pagemap<T> {
     /// [`Operations::hold`] was called for it and not yet [`Operations::release`].
     pub unsafe fn folio(&self, page: usize, order: u32) -> Option<LockedFolio> {
         let pfn = self.pfn(page)?;
-        self.pfn(
-            page.checked_add(1usize.checked_shl(order)?)?
-                .checked_sub(1)?,
-        )?;
+        let others = 1usize.checked_shl(order)?.checked_sub(1)?;
+        self.pfn(page.checked_add(others)?)?;
+        if pfn & others != 0 {
+            return None;
+        }
         // SAFETY: The frames are ours, and free by the safety requirements; the pagemap is valid.
         let folio = unsafe { bindings::device_folio_init(pfn, self.pgmap.get(), order) };
         let folio = NonNull::new(folio)?;
