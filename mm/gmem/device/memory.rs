@@ -27,8 +27,8 @@ use crate::{
         node::Node,
         registry::Parts,
         reserve::{
-            Pools,
-            Tenant, //
+            PoolId,
+            Pools, //
         },
         run::Run,
         units::{
@@ -121,7 +121,14 @@ pub(super) struct Owned {
     _block: Pin<KBox<AllocatedBlocks>>,
     charge: Charge,
     /// Whose pinned pages it is kept for.
-    pub(super) pool: Option<Tenant>,
+    pub(super) pool: Option<PoolId>,
+}
+
+impl Owned {
+    /// Returns whether it counts against a limit and may leave; see [`Charge::may_evict`].
+    pub(super) fn may_leave(&self, limit: Option<&Limit>, low: &mut Low) -> bool {
+        self.pool.is_none() && self.charge.may_evict(limit, low)
+    }
 }
 
 /// Which chunks are ours, and in which order they were used.
@@ -134,7 +141,7 @@ pub(super) struct Alloc {
     /// The chunk that single pages come from, or where to begin to look for one.
     open: usize,
     /// Where to look next for a chunk that counts against a limit.
-    hand: usize,
+    pub(super) hand: usize,
     pub(super) pools: Pools,
 }
 
@@ -356,9 +363,11 @@ impl Memory {
         Run::take(self, &mut alloc.taking, page, nr)
     }
 
-    /// Gives empty chunks back to the buddy allocator, and ends their charge.
+    /// Gives back to the buddy allocator chunks that are empty, and ends their charge, and those
+    /// that pools do not need any more.
     pub(crate) fn return_chunks(&self) {
         while !self.drain(&mut self.alloc.lock()) {}
+        while !self.trim() {}
     }
 
     /// Gives some back; returns whether those were all.
@@ -374,7 +383,7 @@ impl Memory {
         self.chunks().drain(taking, |chunk| {
             if let Some(entry) = owned.get_mut(chunk) {
                 let pool = entry.as_ref().and_then(|owned| owned.pool);
-                if pool.is_some_and(|tenant| !pools.lets_go(tenant, chunk)) {
+                if pool.is_some_and(|pool| !pools.lets_go(pool, chunk)) {
                     return;
                 }
                 if entry.take().is_some() {
@@ -466,32 +475,8 @@ impl Memory {
         owned.is_some_and(|owned| match payer {
             _ if owned.pool.is_some() => false,
             Some(payer) => owned.charge.is_of(payer),
-            None => owned.charge.may_evict(None, low),
+            None => owned.may_leave(None, low),
         })
-    }
-
-    /// Returns the first page of the next chunk that counts against a limit, going round.
-    pub(crate) fn next_of(&self, limit: &Limit, low: &mut Low) -> Option<usize> {
-        let nr = self.nr_chunks();
-        let mut left = nr;
-        while left > 0 {
-            let looks = left.min(MAX_LOOKS);
-            let mut alloc = self.alloc.lock();
-            let hand = alloc.hand;
-            let found = (1..=looks).map(|i| (hand + i) % nr).find(|chunk| {
-                let owned = alloc.owned.get(*chunk).and_then(Option::as_ref);
-                owned.is_some_and(|owned| {
-                    owned.pool.is_none() && owned.charge.may_evict(Some(limit), low)
-                })
-            });
-            holds::CHUNKS.note(looks);
-            alloc.hand = found.unwrap_or((hand + looks) % nr);
-            if let Some(chunk) = found {
-                return Some(chunk * PMD_PAGES);
-            }
-            left -= looks;
-        }
-        None
     }
 
     /// Returns the units of the chunk at `page`, and where they were mapped last.
