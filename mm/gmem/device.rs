@@ -16,4 +16,5 @@ pub(crate) mod registry;
 pub(crate) mod reserve;
 pub(crate) mod run;
 pub(crate) mod stats;
+pub(crate) mod tour;
 pub(crate) mod units;

@@ -18,6 +18,7 @@ use crate::{
         },
         pin::Lost, //
     },
+    device::holds,
     range::PageRange,
     sys, //
 };
@@ -50,6 +51,7 @@ use kernel::{
             Guard, //
         },
         Arc,
+        GlobalGuard,
         Mutex, //
     }, //
 };
@@ -172,6 +174,11 @@ kernel::sync::global_lock! {
         Everybody { tree: None, found: None };
 }
 
+fn lock_list() -> GlobalGuard<ADVICE> {
+    holds::LISTS.count();
+    ADVICE.lock()
+}
+
 /// What is in [`ADVICE`], for those who only look: every fault does.
 static FOUND: ArcTable<Advice> = ArcTable::new();
 
@@ -221,7 +228,7 @@ impl Advice {
         )?;
         let node = RBTreeNode::new(key(mm), (mm.into(), new.clone()), GFP_KERNEL_ACCOUNT)?;
         let found = arc_table::Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
-        let mut everybody = ADVICE.lock();
+        let mut everybody = lock_list();
         if let Some((_, advice)) = everybody.tree().get(&key(mm)) {
             return Ok(advice.clone());
         }
@@ -241,7 +248,7 @@ impl Advice {
         let mut next = 0;
         loop {
             let (key, mm, advice) = {
-                let mut everybody = ADVICE.lock();
+                let mut everybody = lock_list();
                 let Some(cursor) = everybody.tree().cursor_lower_bound(&next) else {
                     return Ok(());
                 };
@@ -383,7 +390,7 @@ pub(crate) fn device_gone(id: u32) {
 
 /// The process ended.
 pub(crate) fn exited(mm: &Mm) {
-    let mut everybody = ADVICE.lock();
+    let mut everybody = lock_list();
     let gone = everybody.tree().remove_node(&key(mm));
     // Dropped at the end, as that waits for those who look.
     let _found = everybody.found().and_then(|found| found.remove(key(mm)));

@@ -6,7 +6,8 @@
 //! page-table locks and with interrupts off. So giving back touches nothing but atomics: it clears
 //! bits, and leaves a note when a chunk became empty, which a worker, or the allocator before it,
 //! reads.
-//! Only the allocator sets bits, which is why a chunk that it found free stays free.
+//! Only the allocator sets bits, which is why a chunk that it found free stays free. There is one
+//! [`Taking`] for all of them, which the allocator's mutex guards.
 
 use crate::device::dmem;
 use kernel::{
@@ -49,6 +50,13 @@ pub(crate) struct Chunks {
     runs: KVVec<Atomic<u64>>,
     used: Atomic<i64>,
 }
+
+/// Proof that nobody else takes pages of the memory.
+///
+/// # Invariants
+///
+/// There is one for each [`Chunks`].
+pub(crate) struct Taking(());
 
 /// Returns the bits of `word` that pages `first..first + nr` of a chunk occupy.
 fn bits(word: usize, first: usize, nr: usize) -> u64 {
@@ -98,7 +106,7 @@ fn clear(flags: &[Atomic<u64>], index: usize) {
 
 impl Chunks {
     /// Makes the table for `nr` chunks, all free.
-    pub(crate) fn new(nr: usize) -> Result<Self> {
+    pub(crate) fn new(nr: usize) -> Result<(Self, Taking)> {
         let mut chunks = KVVec::with_capacity(nr, GFP_KERNEL)?;
         for _ in 0..nr {
             chunks.push(
@@ -111,13 +119,15 @@ impl Chunks {
                 GFP_KERNEL,
             )?;
         }
-        Ok(Self {
+        let this = Self {
             chunks,
             emptied: flags(nr)?,
             pages: flags(nr)?,
             runs: flags(nr)?,
             used: Atomic::new(0),
-        })
+        };
+        // INVARIANT: Made with them.
+        Ok((this, Taking(())))
     }
 
     /// Returns the number of chunks.
@@ -165,9 +175,7 @@ impl Chunks {
 
     /// Finds `nr` free pages in a row that start at a multiple of `nr`, a power of two of at most
     /// 64 pages.
-    ///
-    /// For the allocator, under its mutex.
-    pub(crate) fn find(&self, chunk: usize, nr: usize) -> Option<usize> {
+    pub(crate) fn find(&self, _: &Taking, chunk: usize, nr: usize) -> Option<usize> {
         let chunk = self.chunks.get(chunk)?;
         for (word, used) in chunk.map.iter().enumerate() {
             // Pairs with the release in `put()`: a page that is seen free is no longer touched.
@@ -196,9 +204,7 @@ impl Chunks {
     }
 
     /// Returns the first chunk from `index` on that may have `nr` pages in a row to give.
-    ///
-    /// For the allocator, under its mutex.
-    pub(crate) fn with_room(&self, index: usize, nr: usize) -> Option<usize> {
+    pub(crate) fn with_room(&self, _: &Taking, index: usize, nr: usize) -> Option<usize> {
         let words = self.room(nr).iter().enumerate().skip(index / 64);
         let mut bits = u64::MAX << (index % 64);
 
@@ -219,34 +225,30 @@ impl Chunks {
     }
 
     /// Notes that a chunk gives nothing, whatever is free in it.
-    ///
-    /// For the allocator, under its mutex.
-    pub(crate) fn has_no_room(&self, index: usize) {
+    pub(crate) fn has_no_room(&self, _: &mut Taking, index: usize) {
         clear(&self.pages, index);
         clear(&self.runs, index);
     }
 
     /// As [`Self::find`]; a chunk that is looked into in vain is not looked into again before
     /// something is given back to it.
-    ///
-    /// For the allocator, under its mutex.
-    pub(crate) fn look(&self, chunk: usize, nr: usize) -> Option<usize> {
+    pub(crate) fn look(&self, taking: &mut Taking, chunk: usize, nr: usize) -> Option<usize> {
         // Fewer pages than a run has may still be found when a few are not.
-        let found = self.find(chunk, nr);
+        let found = self.find(taking, chunk, nr);
         if found.is_some() || !(nr == 1 || nr >= RUN) {
             return found;
         }
         // Once more, after the bit: what is given back now sets it again, or is seen.
         clear(self.room(nr), chunk);
-        let found = self.find(chunk, nr);
+        let found = self.find(taking, chunk, nr);
         if found.is_some() {
             set(self.room(nr), chunk);
         }
         found
     }
 
-    /// Takes pages that are free. For the allocator, under its mutex.
-    pub(crate) fn take(&self, chunk: usize, first: usize, nr: usize) {
+    /// Takes pages that are free.
+    pub(super) fn take(&self, _: &mut Taking, chunk: usize, first: usize, nr: usize) {
         let Some(chunk) = self.chunks.get(chunk) else {
             return;
         };
@@ -313,9 +315,7 @@ impl Chunks {
 
     /// Calls `f` with chunks that are empty and became so since the last call; returns whether it
     /// came to the end of them.
-    ///
-    /// For the allocator, under its mutex.
-    pub(crate) fn drain(&self, mut f: impl FnMut(usize)) -> bool {
+    pub(crate) fn drain(&self, _: &mut Taking, mut f: impl FnMut(usize)) -> bool {
         let mut words = 0;
         for (i, word) in self.emptied.iter().enumerate() {
             if word.load(Relaxed) == 0 {

@@ -23,7 +23,11 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    str::BStr, //
+    str::BStr,
+    sync::lock::{
+        mutex::MutexBackend,
+        Guard, //
+    }, //
 };
 
 impl Device {
@@ -32,14 +36,14 @@ impl Device {
         // What is under way fails then, and comes to its end.
         self.parts.mmu.end();
         self.close_for_ever();
-        let _owner = self.owner.lock();
+        let owner = self.owner.lock();
         let parent = self.parent.lock().take();
         drop(parent);
-        self.let_memory_go();
+        self.let_memory_go(&owner);
         attributes_tree::device_gone(self.parts.id);
     }
 
-    fn let_memory_go(&self) {
+    fn let_memory_go(&self, owner: &Guard<'_, Owner, MutexBackend>) {
         let Some(memory) = self.memory.lock().live.clone() else {
             return;
         };
@@ -49,7 +53,7 @@ impl Device {
         let lost = memory.used();
         drop(memory);
         if lost == 0 {
-            self.remove_memory();
+            self.remove_memory(owner);
             return;
         }
         pr_err!(

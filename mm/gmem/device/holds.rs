@@ -26,6 +26,25 @@ pub(crate) const MAX_PAGES: usize = PMD_PAGES;
 /// So long somebody waits, in all.
 pub(crate) const MAX_WAIT_MS: u32 = 50;
 
+/// How often something was done.
+pub(crate) struct Times(Atomic<usize>);
+
+impl Times {
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Counts one more.
+    pub(crate) fn count(&self) {
+        self.0.add(1, Relaxed);
+    }
+
+    /// Returns how many there were.
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
 /// The largest number there was.
 pub(crate) struct Most(Atomic<usize>);
 
@@ -51,7 +70,7 @@ impl Most {
     }
 }
 
-/// Units that a fault looked at to evict one, under mmap_lock.
+/// Units, and chunks, that a fault looked at to evict one, under mmap_lock.
 pub(crate) static CANDIDATES: Most = Most::new();
 
 /// Chunks that were looked at under the lock of a device's memory.
@@ -62,6 +81,9 @@ pub(crate) static COPIES: Most = Most::new();
 
 /// Pages that a fault, of a device or a CPU, moved under mmap_lock, those that it evicted included.
 pub(crate) static PAGES: Most = Most::new();
+
+/// How often the list of all devices, of all spaces, or of all advice was locked.
+pub(crate) static LISTS: Times = Times::new();
 
 /// Milliseconds that a fault waited for room under mmap_lock.
 pub(crate) static WAIT_MS: Most = Most::new();

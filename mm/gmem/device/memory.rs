@@ -8,7 +8,10 @@
 
 use crate::{
     device::{
-        chunk::Chunks,
+        chunk::{
+            Chunks,
+            Taking, //
+        },
         dmem::{
             Charge,
             Limit,
@@ -24,8 +27,8 @@ use crate::{
         node::Node,
         registry::Parts,
         reserve::{
-            Pools,
-            Tenant, //
+            PoolId,
+            Pools, //
         },
         run::Run,
         units::{
@@ -118,19 +121,27 @@ pub(super) struct Owned {
     _block: Pin<KBox<AllocatedBlocks>>,
     charge: Charge,
     /// Whose pinned pages it is kept for.
-    pub(super) pool: Option<Tenant>,
+    pub(super) pool: Option<PoolId>,
+}
+
+impl Owned {
+    /// Returns whether it counts against a limit and may leave; see [`Charge::may_evict`].
+    pub(super) fn may_leave(&self, limit: Option<&Limit>, low: &mut Low) -> bool {
+        self.pool.is_none() && self.charge.may_evict(limit, low)
+    }
 }
 
 /// Which chunks are ours, and in which order they were used.
 pub(super) struct Alloc {
     pub(super) owned: KVVec<Option<Owned>>,
+    pub(super) taking: Taking,
     /// The number of chunks that are ours.
     pub(super) held: usize,
     pub(super) units: Units,
     /// The chunk that single pages come from, or where to begin to look for one.
     open: usize,
     /// Where to look next for a chunk that counts against a limit.
-    hand: usize,
+    pub(super) hand: usize,
     pub(super) pools: Pools,
 }
 
@@ -142,18 +153,18 @@ struct Walk {
 }
 
 impl Walk {
-    fn next(&mut self, chunks: &Chunks, nr: usize) -> Option<usize> {
+    fn next(&mut self, chunks: &Chunks, taking: &Taking, nr: usize) -> Option<usize> {
         let way = self.next.take()?;
         let to_end = chunks.len().saturating_sub(self.start);
         let ahead = if way < to_end {
-            chunks.with_room(self.start + way, nr)
+            chunks.with_room(taking, self.start + way, nr)
         } else {
             None
         };
         let chunk = match ahead {
             Some(chunk) => chunk,
             None => chunks
-                .with_room(way.saturating_sub(to_end), nr)
+                .with_room(taking, way.saturating_sub(to_end), nr)
                 .filter(|chunk| *chunk < self.start)?,
         };
         let way = if chunk >= self.start {
@@ -210,7 +221,7 @@ impl Memory {
             size: size as u64,
             chunk_size: Alignment::new::<SZ_2M>(),
         })?;
-        let chunks = Chunks::new(nr)?;
+        let (chunks, taking) = Chunks::new(nr)?;
         let region = Region::new(name, size)?;
         let mut owned = KVVec::with_capacity(nr, GFP_KERNEL)?;
         for _ in 0..nr {
@@ -231,6 +242,7 @@ impl Memory {
                 buddy,
                 alloc <- new_mutex!(Alloc {
                     owned,
+                    taking,
                     held: 0,
                     units,
                     open: 0,
@@ -347,35 +359,31 @@ impl Memory {
         spot: Spot,
     ) -> Run {
         let page = chunk * PMD_PAGES + first;
-        self.chunks().take(chunk, first, nr);
         alloc.units.taken(page, nr, spot);
-        Run {
-            memory: self.clone(),
-            first: page,
-            nr,
-            taken: 0,
-            copies: false,
-        }
+        Run::take(self, &mut alloc.taking, page, nr)
     }
 
-    /// Gives empty chunks back to the buddy allocator, and ends their charge.
+    /// Gives back to the buddy allocator chunks that are empty, and ends their charge, and those
+    /// that pools do not need any more.
     pub(crate) fn return_chunks(&self) {
         while !self.drain(&mut self.alloc.lock()) {}
+        while !self.trim() {}
     }
 
     /// Gives some back; returns whether those were all.
     fn drain(&self, alloc: &mut Alloc) -> bool {
         let Alloc {
             owned,
+            taking,
             held,
             units,
             pools,
             ..
         } = alloc;
-        self.chunks().drain(|chunk| {
+        self.chunks().drain(taking, |chunk| {
             if let Some(entry) = owned.get_mut(chunk) {
                 let pool = entry.as_ref().and_then(|owned| owned.pool);
-                if pool.is_some_and(|tenant| !pools.lets_go(tenant, chunk)) {
+                if pool.is_some_and(|pool| !pools.lets_go(pool, chunk)) {
                     return;
                 }
                 if entry.take().is_some() {
@@ -401,17 +409,17 @@ impl Memory {
             if looks == MAX_LOOKS {
                 break None;
             }
-            let Some(chunk) = walk.next(chunks, nr) else {
+            let Some(chunk) = walk.next(chunks, &alloc.taking, nr) else {
                 break None;
             };
             looks += 1;
             let owned = alloc.owned.get(chunk).and_then(Option::as_ref);
             let Some(owned) = owned.filter(|owned| owned.pool.is_none()) else {
-                chunks.has_no_room(chunk);
+                chunks.has_no_room(&mut alloc.taking, chunk);
                 continue;
             };
             if owned.charge.is_of(payer) {
-                if let Some(first) = chunks.look(chunk, nr) {
+                if let Some(first) = chunks.look(&mut alloc.taking, chunk, nr) {
                     break Some((chunk, first));
                 }
             }
@@ -467,32 +475,8 @@ impl Memory {
         owned.is_some_and(|owned| match payer {
             _ if owned.pool.is_some() => false,
             Some(payer) => owned.charge.is_of(payer),
-            None => owned.charge.may_evict(None, low),
+            None => owned.may_leave(None, low),
         })
-    }
-
-    /// Returns the first page of the next chunk that counts against a limit, going round.
-    pub(crate) fn next_of(&self, limit: &Limit, low: &mut Low) -> Option<usize> {
-        let nr = self.nr_chunks();
-        let mut left = nr;
-        while left > 0 {
-            let looks = left.min(MAX_LOOKS);
-            let mut alloc = self.alloc.lock();
-            let hand = alloc.hand;
-            let found = (1..=looks).map(|i| (hand + i) % nr).find(|chunk| {
-                let owned = alloc.owned.get(*chunk).and_then(Option::as_ref);
-                owned.is_some_and(|owned| {
-                    owned.pool.is_none() && owned.charge.may_evict(Some(limit), low)
-                })
-            });
-            holds::CHUNKS.note(looks);
-            alloc.hand = found.unwrap_or((hand + looks) % nr);
-            if let Some(chunk) = found {
-                return Some(chunk * PMD_PAGES);
-            }
-            left -= looks;
-        }
-        None
     }
 
     /// Returns the units of the chunk at `page`, and where they were mapped last.

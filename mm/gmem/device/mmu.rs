@@ -278,7 +278,7 @@ impl Pmap {
         }
     }
 
-    /// Tests and clears the accessed bits of a range, in bytes. The caller holds the map lock.
+    /// Tests and clears the accessed bits of a range, in bytes.
     ///
     /// A device without such bits is taken not to use what it maps.
     pub(crate) fn age(&self, va: usize, len: usize) -> bool {

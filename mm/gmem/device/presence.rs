@@ -11,12 +11,21 @@ use crate::{
             self,
             Node, //
         },
-        registry::Device, //
+        registry::{
+            Device,
+            Owner, //
+        }, //
     },
     reclaim::evict,
     replica::replicas, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::lock::{
+        mutex::MutexBackend,
+        Guard, //
+    }, //
+};
 
 impl Device {
     /// Adds memory of `size` bytes.
@@ -63,7 +72,7 @@ impl Device {
         let owner = self.owner.lock();
         let result = self.empty();
         if result.is_ok() {
-            self.remove_memory();
+            self.remove_memory(&owner);
         }
         drop(owner);
         self.reopen();
@@ -80,9 +89,8 @@ impl Device {
         evict::everything(&memory)
     }
 
-    /// Takes the memory away, in which nothing is. The device is closed, and the caller holds
-    /// `owner`.
-    pub(super) fn remove_memory(&self) {
+    /// Takes the memory away, in which nothing is. The device is closed.
+    pub(super) fn remove_memory(&self, _owner: &Guard<'_, Owner, MutexBackend>) {
         // Room is kept for pins as long as the memory can turn out to stay.
         pin::device_gone(self.parts.id);
         self.retract();

@@ -8,6 +8,7 @@ use crate::{
             self,
             DeviceDir, //
         },
+        holds,
         memory::Memory,
         mmu::Mmu,
         node::{
@@ -30,6 +31,7 @@ use kernel::{
         aref::ARef,
         Arc,
         CondVar,
+        GlobalGuard,
         Mutex, //
     }, //
 };
@@ -135,6 +137,11 @@ kernel::sync::global_lock! {
     pub(crate) unsafe(uninit) static DEVICES: Mutex<KVec<Option<Arc<Device>>>> = KVec::new();
 }
 
+fn lock_list() -> GlobalGuard<DEVICES> {
+    holds::LISTS.count();
+    DEVICES.lock()
+}
+
 impl Device {
     /// Makes a device and puts it on the list.
     ///
@@ -143,7 +150,7 @@ impl Device {
     /// `ENOSPC` when there are [`MAX_DEVICES`] already, `ENOMEM`.
     pub(crate) fn new(desc: Description) -> Result<Arc<Self>> {
         let stats = Arc::new(Stats::new(), GFP_KERNEL)?;
-        let mut devices = DEVICES.lock();
+        let mut devices = lock_list();
         let index = match devices.iter().position(Option::is_none) {
             Some(index) => index,
             None if devices.len() < MAX_DEVICES => {
@@ -187,7 +194,7 @@ impl Device {
         // Waits for readers, so not under a lock that they take.
         let dir = self.debug_dir.lock().take();
         drop(dir);
-        let mut devices = DEVICES.lock();
+        let mut devices = lock_list();
         if let Some(entry) = devices.get_mut(self.parts.id as usize - 1) {
             // The reference of the caller outlives this one, so nothing is freed under the lock.
             *entry = None;
@@ -299,7 +306,7 @@ impl Drop for Entered<'_> {
 /// Calls `f` with each device. `f` may take locks.
 pub(crate) fn for_each(mut f: impl FnMut(&Device)) {
     for index in 0..MAX_DEVICES {
-        let device = DEVICES.lock().get(index).cloned().flatten();
+        let device = lock_list().get(index).cloned().flatten();
         if let Some(device) = device {
             f(&device);
         }
@@ -309,12 +316,12 @@ pub(crate) fn for_each(mut f: impl FnMut(&Device)) {
 /// Returns the device with this number.
 pub(crate) fn by_id(id: u32) -> Option<Arc<Device>> {
     let index = usize::try_from(id.checked_sub(1)?).ok()?;
-    DEVICES.lock().get(index)?.clone()
+    lock_list().get(index)?.clone()
 }
 
 /// Returns the node id of the memory of the device with this number.
 pub(crate) fn hnid_of(id: u32) -> i32 {
-    let devices = DEVICES.lock();
+    let devices = lock_list();
     let device = devices.get((id as usize).wrapping_sub(1));
     let hnid = device
         .and_then(Option::as_ref)
@@ -324,7 +331,7 @@ pub(crate) fn hnid_of(id: u32) -> i32 {
 
 /// Returns the device of a node id.
 pub(crate) fn by_hnid(hnid: i32) -> Option<Arc<Device>> {
-    let devices = DEVICES.lock();
+    let devices = lock_list();
     let mut devices = devices.iter().flatten();
     devices.find(|device| device.is_at(hnid)).cloned()
 }
@@ -332,7 +339,7 @@ pub(crate) fn by_hnid(hnid: i32) -> Option<Arc<Device>> {
 /// Returns the counters of the device whose memory is the node `hnid`.
 pub(crate) fn counters(hnid: i32) -> Option<Arc<Stats>> {
     // As below: the counters may outlive the memory.
-    let devices = DEVICES.lock();
+    let devices = lock_list();
     let mut devices = devices.iter().flatten();
     let device = devices.find(|device| device.is_at(hnid))?;
     Some(device.parts.stats.clone())
@@ -342,7 +349,7 @@ pub(crate) fn counters(hnid: i32) -> Option<Arc<Stats>> {
 pub(crate) fn usage(hnid: i32) -> Option<(usize, usize)> {
     // References are not taken: the caller reads a file of the node and must not be the last user
     // of its memory.
-    let devices = DEVICES.lock();
+    let devices = lock_list();
     devices.iter().flatten().find_map(|device| {
         let held = device.memory.lock();
         let memory = held.any().filter(|memory| memory.hnid() == hnid)?;

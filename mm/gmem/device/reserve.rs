@@ -10,7 +10,14 @@
 use crate::{
     device::{
         chunk::Chunks,
-        dmem::Payer,
+        dmem::{
+            self,
+            Payer, //
+        },
+        holds::{
+            self,
+            MAX_LOOKS, //
+        },
         memory::{
             Alloc,
             Memory, //
@@ -33,50 +40,77 @@ use kernel::{
 /// Whose pool it is: the address of an `mm_struct`.
 pub(crate) type Tenant = usize;
 
+/// Says of a chunk which pool it is in.
+pub(super) type PoolId = u64;
+
 /// The chunks of one process.
 struct Pool {
-    tenant: Tenant,
+    id: PoolId,
+    /// [`None`] when nothing is pinned any more.
+    tenant: Option<Tenant>,
     /// How many pages have to fit.
     pages: usize,
     chunks: KVec<u32>,
+    /// So many of the chunks were not looked at since pages were unpinned; the first ones.
+    unseen: usize,
 }
 
 impl Pool {
     fn need(&self) -> usize {
         self.pages.div_ceil(PMD_PAGES)
     }
+
+    /// Takes the chunk out that is at `index` of the list.
+    fn remove(&mut self, index: usize) {
+        if let Some(last) = self.chunks.pop() {
+            if let Some(chunk) = self.chunks.get_mut(index) {
+                *chunk = last;
+            }
+        }
+        self.unseen = self.unseen.min(self.chunks.len());
+    }
 }
 
 /// The pools of one memory.
-pub(crate) struct Pools(KVec<Pool>);
+pub(crate) struct Pools {
+    all: KVec<Pool>,
+    next_id: PoolId,
+}
 
 impl Pools {
     /// None.
     pub(super) const fn new() -> Self {
-        Self(KVec::new())
+        let all = KVec::new();
+
+        Self { all, next_id: 0 }
     }
 
     fn get(&mut self, tenant: Tenant) -> Option<&mut Pool> {
-        self.0.iter_mut().find(|pool| pool.tenant == tenant)
+        let mut all = self.all.iter_mut();
+
+        all.find(|pool| pool.tenant == Some(tenant))
     }
 
     /// Returns how many pages are kept and not in use.
     pub(super) fn unused(&self, chunks: &Chunks) -> usize {
-        let all = self.0.iter().flat_map(|pool| pool.chunks.iter());
+        let all = self.all.iter().flat_map(|pool| pool.chunks.iter());
 
         all.map(|chunk| PMD_PAGES - chunks.live(*chunk as usize).min(PMD_PAGES))
             .sum()
     }
 
     /// Decides whether an empty chunk is given back; a pool keeps what it needs.
-    pub(super) fn lets_go(&mut self, tenant: Tenant, chunk: usize) -> bool {
-        let Some(pool) = self.get(tenant) else {
+    pub(super) fn lets_go(&mut self, pool: PoolId, chunk: usize) -> bool {
+        let Some(pool) = self.all.iter_mut().find(|other| other.id == pool) else {
             return true;
         };
         if pool.chunks.len() <= pool.need() {
             return false;
         }
-        remove_if(&mut pool.chunks, |other| *other == chunk as u32);
+        let mut chunks = pool.chunks.iter();
+        if let Some(index) = chunks.position(|other| *other == chunk as u32) {
+            pool.remove(index);
+        }
         true
     }
 }
@@ -101,6 +135,8 @@ impl Memory {
     /// `EAGAIN` when that is more than may be pinned of the memory, or more than a limit of `payer`
     /// leaves; `ENOMEM`; `EINTR` (fatal signal). Nothing is kept then.
     pub(crate) fn reserve(self: &Arc<Self>, tenant: Tenant, payer: &Payer, pages: usize) -> Result {
+        // What others have not given back yet.
+        while !self.trim() {}
         self.grow_pool(tenant, pages)?;
         while self.lacks_room(tenant) {
             let adopted = if sys::fatal_signal() {
@@ -120,7 +156,29 @@ impl Memory {
     }
 
     /// Keeps room for `pages` fewer pages of `tenant`.
+    ///
+    /// The callers hold mmap_lock. So only some chunks are let go of at once, the others soon.
     pub(crate) fn unreserve(&self, tenant: Tenant, pages: usize) {
+        {
+            let mut alloc = self.alloc.lock();
+            let Some(pool) = alloc.pools.get(tenant) else {
+                return;
+            };
+            pool.pages = pool.pages.saturating_sub(pages);
+            if pool.pages == 0 {
+                // The next process with this number has a pool of its own.
+                pool.tenant = None;
+            }
+            pool.unseen = pool.chunks.len();
+        }
+        if !self.trim() {
+            dmem::return_soon();
+        }
+    }
+
+    /// Lets go of chunks that are not needed any more: those that are empty, and all where nothing
+    /// is pinned. Looks at [`MAX_LOOKS`] only; returns whether those were all.
+    pub(super) fn trim(&self) -> bool {
         let mut alloc = self.alloc.lock();
         let Alloc {
             owned,
@@ -129,43 +187,57 @@ impl Memory {
             pools,
             ..
         } = &mut *alloc;
-        let Some(pool) = pools.get(tenant) else {
-            return;
-        };
-        pool.pages = pool.pages.saturating_sub(pages);
-        let mut excess = pool.chunks.len() - pool.need().min(pool.chunks.len());
-        let all = pool.pages == 0;
+        let mut looks = 0;
 
-        remove_if(&mut pool.chunks, |chunk| {
-            let index = *chunk as usize;
-            let empty = self.chunks().live(index) == 0;
-            if excess == 0 || !(all || empty) {
-                return false;
-            }
-            excess -= 1;
-            if let Some(owned) = owned.get_mut(index) {
-                if empty {
-                    *owned = None;
-                    *held -= 1;
-                } else if let Some(owned) = owned {
-                    // From now on its pages are like all others.
-                    owned.pool = None;
-                    self.chunks().has_room(index);
-                    units.taken(index * PMD_PAGES, PMD_PAGES, Spot::default());
+        let done = loop {
+            let mut all = pools.all.iter_mut();
+            let Some(pool) = all.find(|pool| pool.unseen > 0) else {
+                break true;
+            };
+            while pool.unseen > 0 && pool.chunks.len() > pool.need() && looks < MAX_LOOKS {
+                pool.unseen -= 1;
+                looks += 1;
+                let index = pool.unseen;
+                let Some(chunk) = pool.chunks.get(index).map(|chunk| *chunk as usize) else {
+                    continue;
+                };
+                let empty = self.chunks().live(chunk) == 0;
+                if !empty && pool.tenant.is_some() {
+                    continue;
                 }
+                if let Some(owned) = owned.get_mut(chunk) {
+                    if empty {
+                        *owned = None;
+                        *held -= 1;
+                    } else if let Some(owned) = owned {
+                        // From now on its pages are like all others.
+                        owned.pool = None;
+                        self.chunks().has_room(chunk);
+                        units.taken(chunk * PMD_PAGES, PMD_PAGES, Spot::default());
+                    }
+                }
+                pool.remove(index);
             }
-            true
+            if pool.chunks.len() <= pool.need() {
+                pool.unseen = 0;
+            }
+            if looks >= MAX_LOOKS {
+                break false;
+            }
+        };
+        remove_if(&mut pools.all, |pool| {
+            pool.tenant.is_none() && pool.chunks.is_empty()
         });
-        if all {
-            remove_if(&mut pools.0, |pool| pool.tenant == tenant);
-        }
+        holds::CHUNKS.note(looks);
+        done
     }
 
     /// Takes `nr` pages in a row of what is kept for `tenant`.
     pub(crate) fn take_reserved(self: &Arc<Self>, tenant: Tenant, nr: usize) -> Option<Run> {
         let mut alloc = self.alloc.lock();
         let chunks = self.chunks();
-        let found = alloc.pools.get(tenant)?.chunks.iter().find_map(|chunk| {
+        let Alloc { pools, taking, .. } = &mut *alloc;
+        let found = pools.get(tenant)?.chunks.iter().find_map(|chunk| {
             let chunk = *chunk as usize;
             let live = chunks.live(chunk);
             if nr == PMD_PAGES {
@@ -174,27 +246,21 @@ impl Memory {
             if live + nr > PMD_PAGES {
                 return None;
             }
-            Some((chunk, chunks.find(chunk, nr)?))
+            Some((chunk, chunks.find(taking, chunk, nr)?))
         });
         let (chunk, first) = found?;
-        chunks.take(chunk, first, nr);
-        Some(Run {
-            memory: self.clone(),
-            first: chunk * PMD_PAGES + first,
-            nr,
-            taken: 0,
-            copies: false,
-        })
+        let page = chunk * PMD_PAGES + first;
+        Some(Run::take(self, taking, page, nr))
     }
 
     /// Returns how many pages are kept, for one process or for all.
     pub(crate) fn reserved(&self, tenant: Option<Tenant>) -> usize {
         let alloc = self.alloc.lock();
-        let mine = |pool: &&Pool| tenant.is_none_or(|tenant| pool.tenant == tenant);
+        let mine = |pool: &&Pool| tenant.is_none() || pool.tenant == tenant;
 
         alloc
             .pools
-            .0
+            .all
             .iter()
             .filter(mine)
             .map(|pool| pool.pages)
@@ -208,18 +274,21 @@ impl Memory {
 
         if pools.get(tenant).is_none() {
             let new = Pool {
-                tenant,
+                id: pools.next_id,
+                tenant: Some(tenant),
                 pages: 0,
                 chunks: KVec::new(),
+                unseen: 0,
             };
-            pools.0.push(new, GFP_KERNEL)?;
+            pools.next_id += 1;
+            pools.all.push(new, GFP_KERNEL)?;
         }
         let Some(pool) = pools.get(tenant) else {
             return Err(ENOMEM);
         };
         let before = pool.pages;
         pool.pages += pages;
-        let need = pools.0.iter().map(Pool::need).sum::<usize>();
+        let need = pools.all.iter().map(Pool::need).sum::<usize>();
         let done = if need > most {
             Err(EAGAIN)
         } else {
@@ -231,7 +300,9 @@ impl Memory {
             if let Some(pool) = pools.get(tenant) {
                 pool.pages = before;
             }
-            remove_if(&mut pools.0, |pool| pool.pages == 0);
+            remove_if(&mut pools.all, |pool| {
+                pool.pages == 0 && pool.chunks.is_empty()
+            });
         }
         done
     }
@@ -247,7 +318,7 @@ impl Memory {
 
     /// Makes a whole chunk part of a pool.
     fn adopt(&self, tenant: Tenant, run: Run) -> Result {
-        let chunk = run.first / PMD_PAGES;
+        let chunk = run.first() / PMD_PAGES;
         let mut alloc = self.alloc.lock();
         let Alloc {
             owned,
@@ -262,7 +333,7 @@ impl Memory {
             .ok_or(ENOSPC)?;
 
         pool.chunks.push(chunk as u32, GFP_KERNEL)?;
-        owned.pool = Some(tenant);
+        owned.pool = Some(pool.id);
         units.forget(chunk);
         drop(alloc);
         // It is empty then, and stays in the pool.

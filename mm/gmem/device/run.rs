@@ -2,7 +2,10 @@
 
 //! Pages that were taken from a device's memory, on their way to hold something.
 
-use crate::device::memory::Memory;
+use crate::device::{
+    chunk::Taking,
+    memory::Memory, //
+};
 use core::ops::Range;
 use kernel::{
     mm::device::{
@@ -16,17 +19,38 @@ use kernel::{
 /// Pages that were taken for a migration and are not folios yet.
 ///
 /// Dropping it gives back what [`Run::folio`] did not turn into folios.
+///
+/// # Invariants
+///
+/// Pages `taken..nr` of the run were free and not held when they were taken from the chunk, they
+/// are in use there since, and nobody else has them.
 pub(crate) struct Run {
-    pub(super) memory: Arc<Memory>,
-    pub(super) first: usize,
-    pub(super) nr: usize,
-    /// Pages `taken..nr` of the run are still ours; single pages are taken in ascending order.
-    pub(super) taken: usize,
+    memory: Arc<Memory>,
+    first: usize,
+    nr: usize,
+    /// Single pages are taken in ascending order.
+    taken: usize,
     /// The pages hold copies, so that eviction has to ask for them.
-    pub(super) copies: bool,
+    copies: bool,
 }
 
 impl Run {
+    /// Takes pages of one chunk which the caller, who keeps others from taking any, found free and
+    /// not held.
+    pub(super) fn take(memory: &Arc<Memory>, taking: &mut Taking, first: usize, nr: usize) -> Self {
+        let (chunk, page) = (first / PMD_PAGES, first % PMD_PAGES);
+
+        memory.chunks().take(taking, chunk, page, nr);
+        // INVARIANT: In use from now on.
+        Self {
+            memory: memory.clone(),
+            first,
+            nr,
+            taken: 0,
+            copies: false,
+        }
+    }
+
     /// Returns the number of pages.
     pub(crate) fn len(&self) -> usize {
         self.nr
@@ -60,7 +84,8 @@ impl Run {
         if self.taken != 0 || self.nr != PMD_PAGES {
             return None;
         }
-        let folio = self.memory.map.folio(self.first, PMD_ORDER)?;
+        // SAFETY: By the type invariants. What is a folio from now on is not ours any more.
+        let folio = unsafe { self.memory.map.folio(self.first, PMD_ORDER) }?;
         self.taken = self.nr;
         Some(folio)
     }
@@ -70,7 +95,8 @@ impl Run {
         if i < self.taken || i >= self.nr {
             return None;
         }
-        let folio = self.memory.map.folio(self.first + i, 0)?;
+        // SAFETY: As in `huge_folio`.
+        let folio = unsafe { self.memory.map.folio(self.first + i, 0) }?;
         self.give_back(self.taken, i);
         self.taken = i + 1;
         Some(folio)

@@ -29,7 +29,8 @@ use crate::{
     replica::replicas::Drafts,
     space::{
         address_space::Watch,
-        directory::Enter, //
+        directory::Enter,
+        watch::Read, //
     },
     sys, //
 };
@@ -40,7 +41,6 @@ use kernel::{
             self,
             PagePfn, //
         },
-        interval_notifier::Sequence,
         mmap::MmapGuard, //
     },
     page::PAGE_SHIFT,
@@ -73,7 +73,10 @@ impl Part<'_> {
     ) -> Result<Try> {
         let start = range.start_byte() as usize;
         let piece = piece.intersect(range).ok_or(EFAULT)?;
-        let pfns = peek(range, batch)?;
+        let Batch {
+            pfns, maps, served, ..
+        } = batch;
+        let pfns = peek(range, pfns)?;
         let wanted = slots(piece, range);
         let seq = watch.read_begin();
 
@@ -87,47 +90,47 @@ impl Part<'_> {
                 .ok_or(EFAULT)?
                 .fill(PagePfn::READ);
         }
-        match hmm::read(mmap, watch, seq, start, pfns, Some(owner())) {
-            Ok(()) => {}
+        let mut read = match hmm::read(mmap, seq, start, pfns, Some(owner())) {
+            Ok(read) => read,
             Err(e) if e == EBUSY => return Ok(Try::Collision),
             // A page that user space would have to supply.
             Err(e) if e == EFAULT && self.request.purpose == Purpose::Prefetch => {
                 return Ok(Try::Remote(piece.end()));
             }
             Err(e) => return Err(e),
-        }
-        if !self.sort(watch, seq, pfns) {
+        };
+        if !self.sort(&mut read) {
             return Ok(Try::Collision);
         }
         let ahead = self.request.purpose == Purpose::Ahead;
         // What lies on another device may have got there since it was asked for; it can still come
         // by itself.
         let may_come = movable.is_some() && moves + 1 < MAX_MOVES;
-        if !ahead && self.bring_near(wanted.clone(), start, watch, mmap, pfns, may_come)? {
+        if !ahead && self.bring_near(wanted.clone(), start, watch, mmap, &read, may_come)? {
             return Ok(Try::Movable);
         }
         if let Some(memory) = movable.filter(|_| !ahead) {
-            let local = all_local(memory, piece, range, pfns);
+            let local = all_local(memory, piece, range, &read);
             // What was just faulted in or split from a shared page can move now.
             if !local && may_come {
                 return Ok(Try::Movable);
             }
         }
         let remote = match self.memory {
-            Some(memory) => !all_near(memory, drafts, piece, range, pfns),
+            Some(memory) => !all_near(memory, drafts, piece, range, &read),
             None => true,
         };
         if ahead && remote {
             // What did not come is not asked for yet.
             return Ok(Try::Remote(piece.end()));
         }
-        if !self.enter(range, watch, seq, drafts, batch)? {
+        if !self.enter(range, &read, drafts, maps)? {
             return Ok(Try::Collision);
         }
-        batch.served.brought = hull(batch.served.brought, range);
+        served.brought = hull(served.brought, range);
         if let Some(memory) = self.memory {
             let space = self.context.space.key();
-            memory.touch(batch.maps.iter().filter_map(|run| local_run(run, space)));
+            memory.touch(maps.iter().filter_map(|run| local_run(run, space)));
         }
         Ok(if remote {
             Try::Remote(piece.end())
@@ -136,21 +139,18 @@ impl Part<'_> {
         })
     }
 
-    /// Enters what was read at `seq`, unless it is stale.
+    /// Enters what was read, unless it is stale.
     fn enter(
         &self,
         range: PageRange,
-        watch: &Watch,
-        seq: Sequence,
+        read: &Read<'_>,
         drafts: &mut Drafts,
-        batch: &mut Batch,
+        maps: &mut KVVec<sys::MapRun>,
     ) -> Result<bool> {
         let space = &self.context.space;
         let context = self.context;
-        let Batch { pfns, maps, .. } = batch;
-        let pfns = pfns.get(..range.count() as usize).ok_or(EINVAL)?;
 
-        build(range, pfns, self.memory, drafts, maps);
+        build(range, read, self.memory, drafts, maps);
         // Copies come and go by the window.
         let huge = drafts.is_empty() && matches!(maps.as_slice(), [one] if is_huge(one));
         let charging = sys::Charging::to(self.mm);
@@ -167,7 +167,8 @@ impl Part<'_> {
         drop(charging);
 
         let mut map = space.lock_map();
-        if watch.read_retry(seq) || sys::should_fail(sys::Site::Retry) {
+        // Dirty before anything can fail: it does no harm to a page that is not entered.
+        if !map.mark_dirty(read) || sys::should_fail(sys::Site::Retry) {
             return Ok(false);
         }
         if !drafts.accept(&mut map, &space.directory) {
@@ -178,7 +179,7 @@ impl Part<'_> {
             let writable = run.flags & bindings::GM_ACCESS_WRITE != 0;
             let pages = PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages))
                 .ok_or(EFAULT)?;
-            let duplicated = local && is_copy(drafts, pages, range, pfns);
+            let duplicated = local && is_copy(drafts, pages, range, read);
             let note = Enter {
                 holder: if local && !duplicated {
                     context.device.parts.id as u8
@@ -207,12 +208,7 @@ impl Part<'_> {
                     .add(pages.len_bytes() as usize);
             }
         }
-        for pfn in pfns {
-            if pfn.is_writable() && !pfn.is_device_private() {
-                pfn.mark_dirty();
-            }
-        }
-        if let Err(e) = context.pmap.enter(maps) {
+        if let Err(e) = context.install(&map, maps) {
             // Until then the directory only says too much.
             drop(map);
             space.forget(block_of(range));
@@ -242,9 +238,9 @@ pub(crate) fn slots(piece: PageRange, range: PageRange) -> core::ops::Range<usiz
     first..first.wrapping_add(piece.count() as usize)
 }
 
-/// Returns the array for `range`, asking for nothing.
-pub(crate) fn peek(range: PageRange, batch: &mut Batch) -> Result<&mut [PagePfn]> {
-    let pfns = batch.pfns.get_mut(..range.count() as usize).ok_or(EINVAL)?;
+/// Returns the part of the array that is for `range`, asking for nothing.
+pub(crate) fn peek(range: PageRange, pfns: &mut [PagePfn]) -> Result<&mut [PagePfn]> {
+    let pfns = pfns.get_mut(..range.count() as usize).ok_or(EINVAL)?;
 
     pfns.fill(PagePfn::PEEK);
     Ok(pfns)

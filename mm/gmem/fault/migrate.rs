@@ -96,13 +96,13 @@ impl Part<'_> {
             ..
         } = wanted;
         let thrash = &self.context.space.thrash;
-        let pfns = peek(range, batch)?;
+        let pfns = peek(range, &mut batch.pfns)?;
         let seq = wanted.watch.read_begin();
         let start = range.start_byte() as usize;
-        if hmm::read(wanted.mmap, wanted.watch, seq, start, pfns, Some(owner())).is_err() {
+        let Ok(read) = hmm::read(wanted.mmap, seq, start, pfns, Some(owner())) else {
             return Ok(Brought::Collision);
-        }
-        if moves >= MAX_MOVES || all_local(memory, piece, range, pfns) {
+        };
+        if moves >= MAX_MOVES || all_local(memory, piece, range, &read) {
             return Ok(Brought::Map { range, moves });
         }
         if self.request.purpose.is_demand() && wanted.pool.is_none() {
@@ -219,24 +219,24 @@ impl Part<'_> {
     fn fill(&self, wanted: &Wanted<'_>, batch: &mut Batch) -> Result {
         // A page may become a huge one, which is as large as the range at most.
         let _room = Room::take(wanted.range.count() as usize)?;
-        let pfns = peek(wanted.piece, batch)?;
+        let pfns = peek(wanted.piece, &mut batch.pfns)?;
         pfns.fill(self.want());
         let seq = wanted.watch.read_begin();
         let start = wanted.piece.start_byte() as usize;
         // If that fails the read behind it says why.
-        let _ = hmm::read(wanted.mmap, wanted.watch, seq, start, pfns, Some(owner()));
+        let _ = hmm::read(wanted.mmap, seq, start, pfns, Some(owner()));
         Ok(())
     }
 
     /// Returns whether all `pages` of what is wanted are in some memory.
     fn is_filled(&self, wanted: &Wanted<'_>, pages: PageRange, batch: &mut Batch) -> Result<bool> {
         let pages = pages.intersect(wanted.range).ok_or(EFAULT)?;
-        let pfns = peek(pages, batch)?;
+        let pfns = peek(pages, &mut batch.pfns)?;
         let seq = wanted.watch.read_begin();
         let start = pages.start_byte() as usize;
-        let read = hmm::read(wanted.mmap, wanted.watch, seq, start, pfns, Some(owner()));
+        let read = hmm::read(wanted.mmap, seq, start, pfns, Some(owner()));
 
-        Ok(read.is_ok() && pfns.iter().all(|pfn| pfn.pfn().is_some()))
+        Ok(read.is_ok_and(|read| read.iter().all(|pfn| pfn.pfn().is_some())))
     }
 }
 

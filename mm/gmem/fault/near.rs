@@ -4,7 +4,10 @@
 
 use crate::{
     fault::serve::Part,
-    space::address_space::Watch, //
+    space::{
+        address_space::Watch,
+        watch::Read, //
+    }, //
 };
 use kernel::{
     mm::device::{
@@ -12,7 +15,6 @@ use kernel::{
             self,
             PagePfn, //
         },
-        interval_notifier::Sequence,
         mmap::MmapGuard, //
     },
     page::PAGE_SHIFT,
@@ -20,34 +22,18 @@ use kernel::{
 };
 
 impl Part<'_> {
-    /// Notes of what was read at `seq` what is in device memory. Returns `false` if it is stale.
+    /// Notes of what was read what is in device memory. Returns `false` if it is stale.
     ///
     /// A page of another device may go any time, and what describes it with its device, so that it
     /// is looked at only under the lock that keeps what was read true.
-    pub(super) fn sort(&self, watch: &Watch, seq: Sequence, pfns: &mut [PagePfn]) -> bool {
-        let is_local = |pfn: &PagePfn| {
-            pfn.pfn()
-                .zip(self.memory)
-                .is_some_and(|(frame, memory)| memory.map.page(frame).is_some())
+    pub(super) fn sort(&self, read: &mut Read<'_>) -> bool {
+        let is_local = |frame: usize| {
+            self.memory
+                .is_some_and(|memory| memory.map.page(frame).is_some())
         };
-        let mut others = false;
+        let others = read.note(is_local);
 
-        for pfn in pfns.iter_mut() {
-            if is_local(pfn) {
-                pfn.set_device_private();
-            } else {
-                others |= pfn.is_valid();
-            }
-        }
-        if !others {
-            return true;
-        }
-        let _map = self.context.space.lock_map();
-        if watch.read_retry(seq) {
-            return false;
-        }
-        pfns.iter_mut().for_each(PagePfn::look);
-        true
+        !others || self.context.space.lock_map().look(read)
     }
 
     /// Brings wanted pages home that this device cannot use where they are: on another device,
@@ -79,8 +65,8 @@ impl Part<'_> {
             found = true;
             let mut one = [self.want()];
             let seq = watch.read_begin();
-            match hmm::read(mmap, watch, seq, start + (i << PAGE_SHIFT), &mut one, None) {
-                Ok(()) => {}
+            match hmm::read(mmap, seq, start + (i << PAGE_SHIFT), &mut one, None) {
+                Ok(_) => {}
                 Err(e) if e == EBUSY => return Ok(true),
                 Err(e) => return Err(e),
             }

@@ -35,7 +35,7 @@ pub(crate) fn ask(memory: &Memory, unit: Unit, spot: Spot) -> Seen {
     for context in map.contexts() {
         if context.device.parts.id == memory.parts().id {
             // Every context: the bits are cleared, too.
-            used |= context.age(pages);
+            used |= context.age(&map, pages);
         }
     }
     drop(map);

@@ -10,6 +10,7 @@ use crate::{
             Payer, //
         },
         memory::Memory,
+        tour::Tour,
         units::Spot, //
     },
     policy::{
@@ -212,6 +213,7 @@ impl Hunt {
 /// A search for a chunk that counts against a limit.
 pub(crate) struct Round {
     low: Low,
+    tour: Tour,
     last: Option<usize>,
     patience: usize,
 }
@@ -220,6 +222,7 @@ impl Round {
     const fn new() -> Self {
         Self {
             low: Low::Respected,
+            tour: Tour::new(),
             last: None,
             patience: PATIENCE,
         }
@@ -238,16 +241,24 @@ impl Round {
         waiting: &mut Waiting,
     ) -> Result<usize> {
         while self.patience > 0 {
-            // All of the units that it may have.
-            waiting.look(CHUNK_SLOTS as usize)?;
-            self.patience -= 1;
-            let Some(page) = memory.next_of(limit, &mut self.low) else {
+            // Besides all of the units that the one that is found may have.
+            let most = waiting.may_look(CHUNK_SLOTS as usize)?;
+            let (page, looked) = memory.next_of(limit, &mut self.low, &mut self.tour, most);
+            waiting.has_looked(looked);
+            let Some(page) = page else {
+                if !self.tour.is_over(memory) {
+                    continue;
+                }
                 if self.low != Low::Hit {
                     break;
                 }
                 self.low = Low::Ignored;
+                self.tour.again();
                 continue;
             };
+            waiting.has_looked(CHUNK_SLOTS as usize);
+            self.tour.again();
+            self.patience -= 1;
             let mut used = false;
             let mut stuck = false;
             for (unit, spot) in memory.units_of(page) {

@@ -153,6 +153,29 @@ impl Waiting {
         self.go_on()
     }
 
+    /// Returns at how many candidates it may look, besides `others`.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when it has to pause.
+    pub(crate) fn may_look(&mut self, others: usize) -> Result<usize> {
+        if !self.bounded {
+            return Ok(MAX_LOOKS);
+        }
+        let most = MAX_LOOKS.saturating_sub(self.looked.saturating_add(others));
+        self.must_pause |= most == 0;
+        self.go_on()?;
+        Ok(most)
+    }
+
+    /// It looked at so many, as [`Self::may_look`] said.
+    pub(crate) fn has_looked(&mut self, nr: usize) {
+        if self.bounded {
+            self.looked = self.looked.saturating_add(nr);
+            holds::CANDIDATES.note(self.looked);
+        }
+    }
+
     fn go_on(&self) -> Result {
         if self.must_pause {
             Err(EAGAIN)

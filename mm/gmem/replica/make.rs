@@ -86,13 +86,13 @@ impl Part<'_> {
             .ok_or(EFAULT)?;
         // Populates what is wanted. If that fails the read behind it says why.
         let seq = watch.read_begin();
-        let pfns = peek(range, batch)?;
+        let pfns = peek(range, &mut batch.pfns)?;
         if let Some(wanted) = pfns.get_mut(slots(piece, range)) {
             wanted.fill(PagePfn::READ);
         }
         let start = range.start_byte() as usize;
-        let mut drafts = match hmm::read(mmap, watch, seq, start, pfns, Some(owner())) {
-            Ok(()) => match self.duplicate(memory, vma, piece, range, lease, batch) {
+        let mut drafts = match hmm::read(mmap, seq, start, pfns, Some(owner())) {
+            Ok(_) => match self.duplicate(memory, vma, piece, range, lease, batch) {
                 Err(_) if batch.waiting.pauses(memory) => return Ok(Try::Pause),
                 Err(_) if batch.waiting.must_pause() => {
                     if self.request.purpose == Purpose::Prefetch {

@@ -77,6 +77,13 @@ pub(crate) struct MapLock<'a> {
     dropped: usize,
 }
 
+impl MapLock<'_> {
+    /// Returns whether it is the lock of `space`.
+    pub(crate) fn is_of(&self, space: &Space) -> bool {
+        core::ptr::eq(self.map.lock_ref(), &space.map)
+    }
+}
+
 /// Whose addresses they are.
 enum Kind {
     /// Those of a process.

@@ -14,7 +14,11 @@ use crate::{
     },
     range::PageRange,
     replica::replicas,
-    space::address_space::Space, //
+    space::address_space::{
+        MapLock,
+        Space, //
+    },
+    sys::MapRun, //
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
@@ -75,26 +79,31 @@ impl Context {
         1u16.wrapping_shl(self.index as u32)
     }
 
+    /// Installs runs of pages.
+    pub(crate) fn install(&self, _map: &MapLock<'_>, maps: &[MapRun]) -> Result {
+        self.pmap.enter(maps)
+    }
+
     /// Removes the entries of `pages`.
-    pub(crate) fn release(&self, pages: PageRange) {
+    pub(crate) fn release(&self, _map: &MapLock<'_>, pages: PageRange) {
         self.pmap
             .release(pages.start_byte() as usize, pages.len_bytes() as usize);
     }
 
-    /// Tests and clears whether the device used `pages`. The caller holds the map lock.
-    pub(crate) fn age(&self, pages: PageRange) -> bool {
+    /// Tests and clears whether the device used `pages`.
+    pub(crate) fn age(&self, _map: &MapLock<'_>, pages: PageRange) -> bool {
         self.pmap
             .age(pages.start_byte() as usize, pages.len_bytes() as usize)
     }
 
     /// Starts dropping cached translations of `pages`.
-    pub(crate) fn flush_start(&self, pages: PageRange) -> Option<u64> {
+    pub(crate) fn flush_start(&self, _map: &MapLock<'_>, pages: PageRange) -> Option<u64> {
         self.pmap
             .flush_start(pages.start_byte() as usize, pages.len_bytes() as usize)
     }
 
     /// Waits for a flush.
-    pub(crate) fn flush_wait(&self, seq: u64) {
+    pub(crate) fn flush_wait(&self, _map: &MapLock<'_>, seq: u64) {
         self.pmap.flush_wait(seq);
     }
 }

@@ -2,7 +2,10 @@
 
 //! The list of all mirror address spaces, and how that of a process is found.
 
-use crate::space::address_space::Space;
+use crate::{
+    device::holds,
+    space::address_space::Space, //
+};
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     mm::{
@@ -18,7 +21,10 @@ use kernel::{
         RBTree,
         RBTreeNode, //
     },
-    sync::Arc, //
+    sync::{
+        Arc,
+        GlobalGuard, //
+    }, //
 };
 
 struct Entry {
@@ -37,6 +43,11 @@ pub(crate) struct Spaces {
 kernel::sync::global_lock! {
     // SAFETY: Initialized by `init()` before any other function of GMEM runs.
     pub(crate) unsafe(uninit) static SPACES: Mutex<Spaces> = Spaces { tree: None, found: None };
+}
+
+fn lock_list() -> GlobalGuard<SPACES> {
+    holds::LISTS.count();
+    SPACES.lock()
 }
 
 /// What is in [`SPACES`], for those who only look: every fault does.
@@ -78,7 +89,7 @@ impl Space {
             GFP_KERNEL_ACCOUNT,
         )?;
         let found = arc_table::Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
-        let mut spaces = SPACES.lock();
+        let mut spaces = lock_list();
         if let Some(entry) = spaces.tree().get_mut(&key(mm)) {
             entry.users += 1;
             return Ok(entry.space.clone());
@@ -107,7 +118,7 @@ impl Space {
         let mut next = 0;
         loop {
             let (key, space) = {
-                let mut spaces = SPACES.lock();
+                let mut spaces = lock_list();
                 let Some(cursor) = spaces.tree().cursor_lower_bound(&next) else {
                     return Ok(());
                 };
@@ -122,7 +133,7 @@ impl Space {
     /// Counts one more user of a mirror. A standalone space has an owner.
     pub(crate) fn hold(&self) {
         let Ok(mm) = self.mm() else { return };
-        if let Some(entry) = SPACES.lock().tree().get_mut(&key(mm)) {
+        if let Some(entry) = lock_list().tree().get_mut(&key(mm)) {
             entry.users += 1;
         }
     }
@@ -133,7 +144,7 @@ impl Space {
     pub(crate) fn put(&self) {
         let Ok(mm) = self.mm() else { return };
         let (gone, found) = {
-            let mut spaces = SPACES.lock();
+            let mut spaces = lock_list();
             match spaces.tree().get_mut(&key(mm)) {
                 Some(entry) if entry.users > 1 => {
                     entry.users -= 1;

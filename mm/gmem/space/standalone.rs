@@ -163,7 +163,7 @@ pub(crate) fn map(space: &Space, first: u64, maps: &[MapRun]) -> Result {
     if space.directory.is_mapped(range) {
         return Err(EEXIST);
     }
-    let result = enter(space, range, maps);
+    let result = enter(space, &addresses, range, maps);
     if result.is_err() {
         space.forget(range);
     }
@@ -195,8 +195,8 @@ pub(crate) fn unmap(space: &Space, range: PageRange) -> Result {
 }
 
 /// Does the work of [`map`]; the caller cleans up after an error.
-fn enter(space: &Space, range: PageRange, maps: &[MapRun]) -> Result {
-    // They stay attached: the caller holds the lock of the addresses.
+fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) -> Result {
+    // They stay attached: the addresses are locked.
     let contexts: [Option<Arc<Context>>; MAX_CONTEXTS] = {
         let map = space.lock_map();
         core::array::from_fn(|index| map.context(index).cloned())
@@ -233,7 +233,7 @@ fn enter(space: &Space, range: PageRange, maps: &[MapRun]) -> Result {
             .enter(&map, pages(run)?, is_huge(run), note)?;
     }
     for context in contexts.iter().flatten() {
-        context.pmap.enter(maps)?;
+        context.install(&map, maps)?;
         context
             .device
             .parts

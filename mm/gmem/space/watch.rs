@@ -24,6 +24,7 @@ use crate::{
 use kernel::{
     mm::{
         device::{
+            hmm::Snapshot,
             interval_notifier::{
                 Event,
                 Invalidation,
@@ -103,6 +104,9 @@ pub(crate) fn check_mapped(mm: &Mm, range: PageRange) -> Result {
     first.map(|_| ()).ok_or(EFAULT)
 }
 
+/// What was read of the page table of a process, under one watch.
+pub(crate) type Read<'a> = Snapshot<'a, Watcher>;
+
 /// The pages that one context lost: where it has to be flushed.
 #[derive(Clone, Copy, Default)]
 struct Flush {
@@ -122,6 +126,35 @@ impl Flush {
 }
 
 impl MapLock<'_> {
+    /// Returns whether what was read is still true, and remains so while the lock is held.
+    fn keeps(&self, read: &Read<'_>) -> bool {
+        let seq = read.sequence();
+
+        self.is_of(&seq.notifier().data().space) && !seq.read_retry()
+    }
+
+    /// Notes of pages that were read what is in device memory. Returns `false` if the read is stale.
+    pub(crate) fn look(&self, read: &mut Read<'_>) -> bool {
+        if !self.keeps(read) {
+            return false;
+        }
+        // SAFETY: The read is valid under the map lock, and `Watcher::invalidate` takes that before
+        // it changes the sequence.
+        unsafe { read.look() };
+        true
+    }
+
+    /// Marks host pages that were read, and that a device may write, as newer than what is in swap
+    /// or on disk. Returns `false` if the read is stale.
+    pub(crate) fn mark_dirty(&self, read: &Read<'_>) -> bool {
+        if !self.keeps(read) {
+            return false;
+        }
+        // SAFETY: As in `look`.
+        unsafe { read.mark_dirty() };
+        true
+    }
+
     /// Takes the pages of `range` from all contexts; returns when no device uses one any more.
     ///
     /// With `forget` the directory keeps nothing of them. Windows with copies go whole, and are
@@ -182,7 +215,7 @@ impl MapLock<'_> {
                 rest &= rest - 1;
                 if let (Some(context), Some(flush)) = (self.context(index), flushes.get_mut(index))
                 {
-                    context.release(pages);
+                    context.release(self, pages);
                     flush.add(pages);
                 }
             }
@@ -197,13 +230,13 @@ impl MapLock<'_> {
     fn flush(&self, flushes: &mut [Flush; MAX_CONTEXTS]) {
         for (index, flush) in flushes.iter_mut().enumerate() {
             if let (Some(hull), Some(context)) = (flush.hull, self.context(index)) {
-                flush.seq = context.flush_start(hull);
+                flush.seq = context.flush_start(self, hull);
                 context.device.parts.stats.invalidated.add(1);
             }
         }
         for (index, flush) in flushes.iter().enumerate() {
             if let (Some(seq), Some(context)) = (flush.seq, self.context(index)) {
-                context.flush_wait(seq);
+                context.flush_wait(self, seq);
             }
         }
     }

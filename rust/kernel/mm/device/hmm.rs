@@ -6,7 +6,6 @@
 
 use super::{
     interval_notifier::{
-        IntervalNotifier,
         Operations,
         Sequence, //
     },
@@ -16,9 +15,13 @@ use super::{
 use crate::{
     bindings,
     error::to_result,
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_MASK,
+        PAGE_SHIFT, //
+    },
     prelude::*, //
 };
+use core::ops::Deref;
 
 const VALID: usize = bindings::hmm_pfn_flags_HMM_PFN_VALID;
 const WRITE: usize = bindings::hmm_pfn_flags_HMM_PFN_WRITE;
@@ -59,34 +62,83 @@ impl PagePfn {
     pub fn is_device_private(self) -> bool {
         self.0 & PRIVATE != 0
     }
+}
 
-    /// Notes that the frame is in device-private memory, as the caller knows.
-    pub fn set_device_private(&mut self) {
-        self.0 |= PRIVATE;
+/// What was read of a page table, one element a page.
+///
+/// # Invariants
+///
+/// [`read`] stored the elements since `seq`, of pages in the range of its subscription; nothing was
+/// added to them but what is known of the frames.
+pub struct Snapshot<'a, T: Operations> {
+    pfns: &'a mut [PagePfn],
+    seq: Sequence<'a, T>,
+}
+
+impl<T: Operations> Snapshot<'_, T> {
+    /// Returns when the read began.
+    pub fn sequence(&self) -> &Sequence<'_, T> {
+        &self.seq
     }
 
-    /// Looks whether the frame is in device-private memory; see [`Self::is_device_private`].
+    /// Notes which frames are in device-private memory, of which the caller knows that they are.
+    /// Returns whether there are others.
+    pub fn note(&mut self, is_private: impl Fn(usize) -> bool) -> bool {
+        let mut others = false;
+
+        for pfn in self.pfns.iter_mut() {
+            if pfn.pfn().is_some_and(&is_private) {
+                pfn.0 |= PRIVATE;
+            } else {
+                others |= pfn.is_valid();
+            }
+        }
+        others
+    }
+
+    /// Looks which frames are in device-private memory; see [`PagePfn::is_device_private`].
     ///
-    /// To be called under the lock under which the sequence of the read was found to be valid: the
-    /// memory of a device may go as soon as its pages are mapped no more.
-    pub fn look(&mut self) {
-        let Some(pfn) = self.pfn() else { return };
-        // SAFETY: HMM returned the frame as a page with a `struct page`, which is never freed while
-        // the page is mapped, and it is still mapped: an unmapper waits in its callback.
-        if unsafe { bindings::folio_is_device_private(bindings::pfn_folio(pfn)) } {
-            self.set_device_private();
+    /// # Safety
+    ///
+    /// The pages are still mapped: [`Sequence::read_retry`] returned `false` under the lock under
+    /// which the callback calls
+    /// [`Invalidation::set_seq`](super::interval_notifier::Invalidation::set_seq), and the lock was
+    /// held since. The memory of a device may go as soon as its pages are mapped no more.
+    pub unsafe fn look(&mut self) {
+        for pfn in self.pfns.iter_mut() {
+            let Some(frame) = pfn.pfn() else { continue };
+            // SAFETY: HMM returned the frame as a page with a `struct page`, which is never freed
+            // while the page is mapped, and by the safety requirements it still is.
+            if unsafe { bindings::folio_is_device_private(bindings::pfn_folio(frame)) } {
+                pfn.0 |= PRIVATE;
+            }
         }
     }
 
-    /// Marks the contents of the host page as newer than any copy in swap or on disk.
+    /// Marks the contents of host pages that may be written as newer than any copy in swap or on
+    /// disk.
     ///
-    /// To be called under the lock under which the sequence was checked.
-    pub fn mark_dirty(self) {
-        if let Some(pfn) = self.pfn() {
-            // SAFETY: The page is still mapped: the sequence is valid under the caller's lock, so
-            // an unmapper waits in its invalidation callback.
-            unsafe { bindings::folio_mark_dirty(bindings::pfn_folio(pfn)) };
+    /// # Safety
+    ///
+    /// As for [`Self::look`].
+    pub unsafe fn mark_dirty(&self) {
+        let host = self
+            .pfns
+            .iter()
+            .filter(|pfn| pfn.is_writable() && !pfn.is_device_private());
+
+        for frame in host.filter_map(|pfn| pfn.pfn()) {
+            // SAFETY: The page is still mapped by the safety requirements.
+            unsafe { bindings::folio_mark_dirty(bindings::pfn_folio(frame)) };
         }
+    }
+}
+
+impl<T: Operations> Deref for Snapshot<'_, T> {
+    type Target = [PagePfn];
+
+    fn deref(&self) -> &[PagePfn] {
+        self.pfns
     }
 }
 
@@ -100,16 +152,17 @@ impl PagePfn {
 /// - `EBUSY`: the range is being invalidated, try again with a new sequence,
 /// - `EFAULT`: no VMA, or the page cannot be had,
 /// - `EPERM`: a write to memory that is not writable,
-/// - `EINVAL`: the guard is that of another address space than the notifier's,
+/// - `EINVAL`: the guard is that of another address space than the notifier's, or the range is not
+///   inside the notifier's, or not page aligned,
 /// - `ENOMEM`.
-pub fn read<T: Operations>(
+pub fn read<'a, T: Operations>(
     mmap: &impl MmapLocked,
-    notifier: &IntervalNotifier<T>,
-    seq: Sequence,
+    seq: Sequence<'a, T>,
     start: usize,
-    pfns: &mut [PagePfn],
+    pfns: &'a mut [PagePfn],
     owner: Option<Owner>,
-) -> Result {
+) -> Result<Snapshot<'a, T>> {
+    let notifier = seq.notifier();
     let Some(end) = pfns
         .len()
         .checked_shl(PAGE_SHIFT as u32)
@@ -121,9 +174,12 @@ pub fn read<T: Operations>(
     if unsafe { (*notifier.as_raw()).mm } != mmap.mm().as_raw() {
         return Err(EINVAL);
     }
+    if start & !PAGE_MASK != 0 || !notifier.covers(start, end) {
+        return Err(EINVAL);
+    }
     let mut range = bindings::hmm_range {
         notifier: notifier.as_raw(),
-        notifier_seq: seq.0,
+        notifier_seq: seq.as_raw(),
         start,
         end,
         hmm_pfns: pfns.as_mut_ptr().cast(),
@@ -135,5 +191,8 @@ pub fn read<T: Operations>(
     // SAFETY: `range` describes memory that `pfns` owns (`PagePfn` is transparent), mmap_lock is
     // held as the guard shows, which is that of the notifier's address space, and the notifier is
     // inserted.
-    to_result(unsafe { bindings::hmm_range_fault(&mut range) })
+    to_result(unsafe { bindings::hmm_range_fault(&mut range) })?;
+
+    // INVARIANT: Read just now, of pages that the notifier covers.
+    Ok(Snapshot { pfns, seq })
 }

@@ -63,7 +63,7 @@ impl Invalidation<'_> {
         }
     }
 
-    /// Makes [`IntervalNotifier::read_retry`] fail for readers that began before.
+    /// Makes [`Sequence::read_retry`] fail for readers that began before.
     ///
     /// Must be called by every callback that does not return `false`, under the lock under which
     /// `read_retry` is called.
@@ -84,8 +84,29 @@ pub trait Operations: Send + Sync {
 }
 
 /// The start of a read of the page table; see [`IntervalNotifier::read_begin`].
-#[derive(Clone, Copy)]
-pub struct Sequence(pub(super) usize);
+pub struct Sequence<'a, T: Operations> {
+    notifier: &'a IntervalNotifier<T>,
+    seq: usize,
+}
+
+impl<'a, T: Operations> Sequence<'a, T> {
+    /// Returns the subscription.
+    pub fn notifier(&self) -> &'a IntervalNotifier<T> {
+        self.notifier
+    }
+
+    pub(super) fn as_raw(&self) -> usize {
+        self.seq
+    }
+
+    /// Returns whether what was read since may be stale.
+    ///
+    /// Must be called under the lock under which the callback calls [`Invalidation::set_seq`].
+    pub fn read_retry(&self) -> bool {
+        // SAFETY: The subscription is inserted by its type invariants.
+        unsafe { bindings::mmu_interval_read_retry(self.notifier.inner.get(), self.seq) }
+    }
+}
 
 /// A subscription to a range of an address space.
 ///
@@ -148,20 +169,23 @@ impl<T: Operations> IntervalNotifier<T> {
         self.inner.get()
     }
 
+    /// Returns whether the bytes `start..end` are in the range of the subscription.
+    pub(super) fn covers(&self, start: usize, end: usize) -> bool {
+        // SAFETY: The subscription is inserted by the type invariants, and its range never changes.
+        let node = unsafe { &(*self.inner.get()).interval_tree };
+
+        start >= node.start && end.checked_sub(1).is_some_and(|last| last <= node.last)
+    }
+
     /// Begins a read of the page table; waits for an invalidation in progress.
     ///
     /// Must not be called inside a callback or under a lock that callbacks take.
-    pub fn read_begin(&self) -> Sequence {
-        // SAFETY: The subscription is inserted by the type invariants.
-        Sequence(unsafe { bindings::mmu_interval_read_begin(self.inner.get()) })
-    }
-
-    /// Returns whether what was read since `seq` may be stale.
-    ///
-    /// Must be called under the lock under which the callback calls [`Invalidation::set_seq`].
-    pub fn read_retry(&self, seq: Sequence) -> bool {
-        // SAFETY: The subscription is inserted by the type invariants.
-        unsafe { bindings::mmu_interval_read_retry(self.inner.get(), seq.0) }
+    pub fn read_begin(&self) -> Sequence<'_, T> {
+        Sequence {
+            notifier: self,
+            // SAFETY: The subscription is inserted by the type invariants.
+            seq: unsafe { bindings::mmu_interval_read_begin(self.inner.get()) },
+        }
     }
 
     /// # Safety

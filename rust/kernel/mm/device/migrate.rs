@@ -38,7 +38,10 @@ use super::{
 use crate::{
     bindings,
     error::to_result,
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_MASK,
+        PAGE_SHIFT, //
+    },
     prelude::*, //
 };
 use core::{
@@ -92,7 +95,8 @@ impl<'a> Migration<'a> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a VMA of a kind that cannot migrate, or a range that is not inside.
+    /// `EINVAL` for a VMA of a kind that cannot migrate, or a range that is not inside or not
+    /// aligned.
     pub fn from_vma(
         vma: &'a MmapVma,
         range: Range<usize>,
@@ -127,6 +131,10 @@ impl<'a> Migration<'a> {
         fault_page: *mut bindings::page,
     ) -> Result<Self> {
         let nr = range.len() >> PAGE_SHIFT;
+        // The core rounds both ends down, and would write one element more.
+        if (range.start | range.end) & !PAGE_MASK != 0 {
+            return Err(EINVAL);
+        }
         let (src, dst) = arrays.split(nr).ok_or(EINVAL)?;
         let mut flags = 0;
         if select.host {
@@ -170,11 +178,11 @@ impl<'a> Migration<'a> {
 
     /// Collects the pages `pages` of device memory, whoever maps them.
     ///
-    /// A large folio must lie inside the range.
+    /// A large folio that does not lie inside the range is left alone.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a range that is not inside the memory, or longer than the arrays.
+    /// `EINVAL` for a range that is not inside 2 MiB of the memory, or longer than the arrays.
     pub fn from_pagemap<T: Operations>(
         pagemap: &'a Pagemap<T>,
         pages: Range<usize>,
@@ -182,7 +190,12 @@ impl<'a> Migration<'a> {
     ) -> Result<Self> {
         let nr = pages.len();
         let start = pagemap.pfn(pages.start).ok_or(EINVAL)?;
-        pagemap.pfn(pages.end.wrapping_sub(1)).ok_or(EINVAL)?;
+        let last = pages.end.checked_sub(1).ok_or(EINVAL)?;
+        pagemap.pfn(last).ok_or(EINVAL)?;
+        // `Operations::hold()` keeps no more.
+        if pages.start / PMD_PAGES != last / PMD_PAGES {
+            return Err(EINVAL);
+        }
         let (src, dst, held) = arrays.split_held(nr).ok_or(EINVAL)?;
         held.fill(null_mut());
         for (i, src) in src.iter_mut().enumerate() {

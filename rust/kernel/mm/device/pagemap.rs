@@ -285,15 +285,21 @@ impl<T: Operations> Pagemap<T> {
 
     /// Makes a locked folio of `1 << order` pages from pages that are free.
     ///
-    /// The owner hands each page out once between two calls of [`Operations::folio_free`].
-    /// Returns [`None`] when the pages are not all inside the memory.
-    pub fn folio(&self, page: usize, order: u32) -> Option<LockedFolio> {
+    /// Returns [`None`] when the pages are not all inside the memory, or not aligned to their number.
+    ///
+    /// # Safety
+    ///
+    /// The pages are free: none was made part of a folio since the memory was made, or since
+    /// [`Operations::folio_free`] was last called for it; and none was free, or became so, since
+    /// [`Operations::hold`] was called for it and not yet [`Operations::release`].
+    pub unsafe fn folio(&self, page: usize, order: u32) -> Option<LockedFolio> {
         let pfn = self.pfn(page)?;
-        self.pfn(
-            page.checked_add(1usize.checked_shl(order)?)?
-                .checked_sub(1)?,
-        )?;
-        // SAFETY: The frames are ours and free as documented; the pagemap is valid.
+        let others = 1usize.checked_shl(order)?.checked_sub(1)?;
+        self.pfn(page.checked_add(others)?)?;
+        if pfn & others != 0 {
+            return None;
+        }
+        // SAFETY: The frames are ours, and free by the safety requirements; the pagemap is valid.
         let folio = unsafe { bindings::device_folio_init(pfn, self.pgmap.get(), order) };
         let folio = NonNull::new(folio)?;
         // SAFETY: The function returned with the folio locked and one reference.

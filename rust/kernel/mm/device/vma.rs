@@ -62,7 +62,7 @@ pub fn is_anonymous(vma: &VmaRef) -> bool {
 ///
 /// To be asked at each fault: mmap, mremap and drivers put other memory in the same place.
 pub fn is_ordinary(vma: &VmaRef) -> bool {
-    // SAFETY: `vma` is a valid VMA, and mmap_lock keeps its flags from being changed.
+    // SAFETY: `vma` is a valid VMA, and the lock that the reference stands for keeps its flags.
     unsafe { bindings::vma_is_ordinary(vma.as_ptr()) }
 }
 

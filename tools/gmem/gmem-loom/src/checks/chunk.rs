@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 // Checks of the usage of chunks.
 
-use super::subject::Chunks;
+use super::subject::{Chunks, Taking};
 use kernel::{
     mm::device::PMD_PAGES,
     sync::{
@@ -27,26 +27,31 @@ struct Memory {
     /// What is in the first page of each word. Who uses or is given it writes to it.
     bytes: [UnsafeCell<u32>; 2],
     /// Held to take pages.
-    allocator: Mutex<()>,
+    allocator: Mutex<Taking>,
 }
 
 impl Memory {
     fn new(nr: usize) -> Self {
+        let (chunks, taking) = Chunks::new(nr).unwrap();
         let memory = Self {
-            chunks: Chunks::new(nr).unwrap(),
+            chunks,
             bytes: [0; 2].map(UnsafeCell::new),
-            allocator: Mutex::new(()),
+            allocator: Mutex::new(taking),
         };
         for chunk in 0..nr {
             // Touches all atomics.
-            memory.chunks.take(chunk, 0, 1);
+            memory.take(chunk, 0, 1);
             memory.chunks.hold(chunk * PMD_PAGES);
             memory.chunks.is_used(chunk * PMD_PAGES, PMD_PAGES);
             memory.chunks.put(chunk * PMD_PAGES, 1);
             memory.chunks.release(chunk * PMD_PAGES);
         }
-        memory.chunks.drain(|_| ());
+        memory.drain();
         memory
+    }
+
+    fn take(&self, chunk: usize, first: usize, nr: usize) {
+        self.chunks.take(&mut self.allocator.lock(), chunk, first, nr);
     }
 
     fn write(&self, page: usize) {
@@ -62,16 +67,16 @@ impl Memory {
 
     /// As the allocator: takes the first free pages.
     fn find(&self, nr: usize) -> Option<usize> {
-        let _allocator = self.allocator.lock();
-        let first = self.chunks.find(0, nr)?;
-        self.chunks.take(0, first, nr);
+        let mut taking = self.allocator.lock();
+        let first = self.chunks.find(&taking, 0, nr)?;
+        self.chunks.take(&mut taking, 0, first, nr);
         Some(first)
     }
 
     fn drain(&self) -> Vec<usize> {
-        let _allocator = self.allocator.lock();
+        let mut taking = self.allocator.lock();
         let mut told = Vec::new();
-        self.chunks.drain(|chunk| told.push(chunk));
+        self.chunks.drain(&mut taking, |chunk| told.push(chunk));
         told
     }
 }
@@ -83,7 +88,7 @@ fn spawn(memory: &Arc<Memory>, f: impl FnOnce(&Memory) + 'static) -> thread::Joi
 
 fn a_page_found_free_is_let_go() {
     let memory = Memory::new(1);
-    memory.chunks.take(0, 0, PMD_PAGES);
+    memory.take(0, 0, PMD_PAGES);
     let memory = Arc::new(memory);
     let user = spawn(&memory, |memory| memory.leave(0, 1));
     if let Some(page) = memory.find(1) {
@@ -96,7 +101,7 @@ fn a_page_found_free_is_let_go() {
 
 fn pages_found_free_are_let_go() {
     let memory = Memory::new(1);
-    memory.chunks.take(0, 0, PMD_PAGES);
+    memory.take(0, 0, PMD_PAGES);
     let memory = Arc::new(memory);
     let user = spawn(&memory, |memory| memory.leave(0, 16));
     if let Some(page) = memory.find(16) {
@@ -111,8 +116,8 @@ fn pages_found_free_are_let_go() {
 
 fn an_empty_chunk_is_let_go_and_told_once() {
     let memory = Memory::new(1);
-    memory.chunks.take(0, 0, 1);
-    memory.chunks.take(0, 64, 1);
+    memory.take(0, 0, 1);
+    memory.take(0, 64, 1);
     let memory = Arc::new(memory);
     let other = spawn(&memory, |memory| memory.leave(0, 1));
     memory.leave(64, 1);
@@ -129,8 +134,8 @@ fn an_empty_chunk_is_let_go_and_told_once() {
 
 fn chunks_that_empty_at_once_are_both_told() {
     let memory = Memory::new(2);
-    memory.chunks.take(0, 0, 1);
-    memory.chunks.take(1, 0, 1);
+    memory.take(0, 0, 1);
+    memory.take(1, 0, 1);
     let memory = Arc::new(memory);
     let other = spawn(&memory, |memory| memory.chunks.put(PMD_PAGES, 1));
     memory.chunks.put(0, 1);
@@ -140,7 +145,7 @@ fn chunks_that_empty_at_once_are_both_told() {
 
 fn a_chunk_in_use_again_is_not_given_away() {
     let memory = Memory::new(1);
-    memory.chunks.take(0, 0, 1);
+    memory.take(0, 0, 1);
     let memory = Arc::new(memory);
     let user = spawn(&memory, |memory| memory.leave(0, 1));
     let again = memory.find(1);
@@ -182,7 +187,7 @@ fn a_page_looked_at_twice_is_the_same() {
     }
 
     let memory = Memory::new(1);
-    memory.chunks.take(0, 0, PMD_PAGES);
+    memory.take(0, 0, PMD_PAGES);
     let memory = Arc::new(memory);
     let page = Arc::new(Page {
         references: Atomic::new(1),
