@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -270,6 +272,118 @@ TEST_F(lease, last_page_cut)
 	EXPECT_EQ(0, reader_byte(&self->npus, 0, buf + 4088));
 	EXPECT_EQ(0, reader_byte(&self->npus, 1, buf + 4088));
 	munmap(buf, LEN);
+}
+
+/* Copies of pages that are not on the disk yet. */
+TEST_F(lease, written_back)
+{
+	char *buf = map_path(PATH), *bytes = malloc(LEN);
+	int fd = open(PATH, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(readers_see(&self->npus, buf, LEN, 5));
+	ASSERT_EQ(LEN, copied(0));
+	ASSERT_EQ(0, syncfs(fd));
+	EXPECT_TRUE(readers_see(&self->npus, buf, LEN, 5));
+	EXPECT_EQ(LEN, copied(0));
+	munmap(buf, LEN);
+	/* What comes from the disk now is the same. */
+	EXPECT_EQ(0, posix_fadvise(fd, 0, LEN, POSIX_FADV_DONTNEED));
+	EXPECT_EQ(LEN, read(fd, bytes, LEN));
+	EXPECT_TRUE(buf_check(bytes, LEN, 5));
+	close(fd);
+	free(bytes);
+}
+
+/* Past the page cache, where the file system can do that. */
+TEST_F(lease, written_directly)
+{
+	char *buf = map_path(PATH);
+	int fd;
+
+	ASSERT_TRUE(readers_see(&self->npus, buf, LEN, 5));
+	ASSERT_EQ(LEN, copied(0));
+	fd = open(PATH, O_WRONLY | O_DIRECT | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, copied(0));
+	buf_fill(self->npus.scratch, LEN, 6);
+	ASSERT_EQ(LEN, write(fd, self->npus.scratch, LEN));
+	EXPECT_TRUE(readers_see(&self->npus, buf, LEN, 6));
+	EXPECT_EQ(0, copied(0));
+	close(fd);
+	EXPECT_EQ(0, to_device(self->npus.fd[0], buf, LEN));
+	EXPECT_EQ(LEN, copied(0));
+	EXPECT_TRUE(readers_see(&self->npus, buf, LEN, 6));
+	munmap(buf, LEN);
+}
+
+TEST_F(lease, hole_punched)
+{
+	const size_t at = 3 * page_size() + 100, len = 2 * page_size();
+	char *buf = map_path(PATH), *bytes = malloc(LEN);
+	int fd;
+
+	ASSERT_TRUE(readers_see(&self->npus, buf, LEN, 5));
+	ASSERT_EQ(LEN, copied(0));
+	fd = open(PATH, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len));
+	close(fd);
+	buf_fill(bytes, LEN, 5);
+	memset(bytes + at, 0, len);
+	for (int npu = 0; npu < 2; npu++) {
+		ASSERT_EQ(0, npu_run1(self->npus.fd[npu], cmd_copy(self->npus.scratch, buf, LEN)));
+		EXPECT_EQ(0, memcmp(self->npus.scratch, bytes, LEN));
+	}
+	munmap(buf, LEN);
+	free(bytes);
+}
+
+/* Neither changes a byte; a delegation ends all the same. */
+TEST_F(lease, renamed_and_unlinked)
+{
+	char *buf = map_path(PATH);
+
+	ASSERT_TRUE(readers_see(&self->npus, buf, LEN, 5));
+	ASSERT_EQ(LEN, copied(0));
+	ASSERT_EQ(0, rename(PATH, PATH "2"));
+	EXPECT_EQ(0, copied(0));
+	EXPECT_TRUE(readers_see(&self->npus, buf, LEN, 5));
+	EXPECT_EQ(LEN, copied(0));
+	ASSERT_EQ(0, unlink(PATH "2"));
+	EXPECT_EQ(0, copied(0));
+	EXPECT_TRUE(readers_see(&self->npus, buf, LEN, 5));
+	munmap(buf, LEN);
+}
+
+/* The file systems with copies have no extents that files share. */
+TEST_F(lease, reflink)
+{
+	int from = open(PATH, O_RDONLY | O_CLOEXEC);
+	int to = open(PATH "2", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	ASSERT_LE(0, from);
+	ASSERT_LE(0, to);
+	EXPECT_EQ(-1, ioctl(to, FICLONE, from));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	close(from);
+	close(to);
+}
+
+/* Of a file system for which nothing is known there are none. */
+TEST_F(lease, other_file_system)
+{
+	char *buf;
+
+	ASSERT_EQ(0, mkdir(DUP_DIR "/other", 0755));
+	ASSERT_EQ(0, mount("none", DUP_DIR "/other", "ramfs", 0, NULL));
+	write_path(DUP_DIR "/other/weights", 5);
+	buf = map_path(DUP_DIR "/other/weights");
+	EXPECT_TRUE(readers_see(&self->npus, buf, LEN, 5));
+	EXPECT_EQ(0, copied(0));
+	EXPECT_EQ(0, copied(1));
+	munmap(buf, LEN);
+	EXPECT_EQ(0, umount(DUP_DIR "/other"));
 }
 
 GMEM_TEST_MAIN
