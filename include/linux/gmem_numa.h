@@ -29,23 +29,148 @@ static inline nodemask_t cpuset_hnodes_allowed(struct task_struct *tsk)
 
 #ifdef CONFIG_GMEM
 
+/**
+ * gmem_is_hnode() - whether a node is the memory of a device
+ * @nid: node
+ *
+ * Context: any.
+ *
+ * Return: true for a heterogeneous node.
+ */
 static inline bool gmem_is_hnode(int nid)
 {
 	return node_isset(nid, gmem_hnodes);
 }
 
+/**
+ * gmem_reserve_nodes() - reserve node ids for device memory
+ *
+ * Adds as many ids as gmem.nodes= says behind those of the firmware's nodes.
+ *
+ * Context: boot, before the ids are counted; may be called more than once.
+ */
 void gmem_reserve_nodes(void);
+
+/**
+ * gmem_node_meminfo() - how much memory a heterogeneous node has
+ * @nid: any node
+ * @total: gets the pages of the node; unchanged for another node
+ * @free: gets the free pages of the node; unchanged for another node
+ *
+ * Context: any that may take a mutex.
+ */
 void gmem_node_meminfo(int nid, unsigned long *total, unsigned long *free);
+
+/**
+ * gmem_split_policy() - take the heterogeneous nodes out of a new policy
+ * @pol: policy whose mode and flags are set; pol->hnodes gets what is taken out
+ * @nodes: nodes that userspace asked for
+ * @host: nodes of the host that the task may use
+ *
+ * A policy that names none of @host becomes local, which is what the page
+ * allocator can make of it.  Heterogeneous nodes are never rebound, as one device
+ * does not stand for another: those count that the cpuset allows at the time.
+ *
+ * Context: process context, of the task that the policy is for.
+ *
+ * Return: 0, or -EINVAL for a mask that is relative to a cpuset's host nodes.
+ */
 int gmem_split_policy(struct mempolicy *pol, const nodemask_t *nodes,
 		      const nodemask_t *host);
+
+/**
+ * gmem_hnode_page() - the device page that an entry names
+ * @entry: page-table entry that is not present
+ *
+ * Context: the page-table lock is held.
+ *
+ * Return: the page if it is on a heterogeneous node, else NULL.
+ */
 struct page *gmem_hnode_page(softleaf_t entry);
+
+/**
+ * gmem_page_node() - the node of a page in device memory
+ * @vma: VMA
+ * @addr: address inside @vma, in bytes
+ *
+ * Context: mmap_lock is held.
+ *
+ * Return: the node, or -ENOENT when there is no page in device memory.
+ */
 int gmem_page_node(struct vm_area_struct *vma, unsigned long addr);
+
+/**
+ * gmem_move_status() - what became of a page that was to move
+ * @vma: VMA
+ * @addr: address inside @vma, in bytes
+ * @nid: node that it was to move to
+ *
+ * Context: mmap_lock is held.
+ *
+ * Return: 0 when it is on @nid, -EBUSY when it is elsewhere, -ENOENT when there
+ * is none.
+ */
 int gmem_move_status(struct vm_area_struct *vma, unsigned long addr, int nid);
+
+/**
+ * gmem_move_pages() - the part of move_pages(2) that concerns devices
+ * @mm: process whose pages move
+ * @allowed: nodes that the caller may move to
+ * @nr_pages: how many elements @pages and @nodes have
+ * @pages: addresses, of the caller
+ * @nodes: where to, of the caller
+ *
+ * Done before the rest: pages move to heterogeneous nodes, and home where they are
+ * to move to a node of the host.  What did not move is seen by
+ * gmem_move_status(); a bad argument ends it, and is found again by the rest.
+ *
+ * Context: process context without mmap_lock; may sleep, takes the lock of @mm.
+ */
 void gmem_move_pages(struct mm_struct *mm, const nodemask_t *allowed,
 		     unsigned long nr_pages, const void __user *__user *pages,
 		     const int __user *nodes);
+
+/**
+ * gmem_migrate_to_node() - the part of migrate_pages(2) that concerns devices
+ * @mm: process whose pages move
+ * @source: node whose peer-shared pages move
+ * @dest: node that they move to; one of both is heterogeneous
+ *
+ * Context: process context without mmap_lock; may sleep, takes the lock of @mm.
+ *
+ * Return: how many pages would not move, or -EINTR.
+ */
 long gmem_migrate_to_node(struct mm_struct *mm, int source, int dest);
+
+/**
+ * gmem_addr_node() - the node of the page at an address of an mm
+ * @mm: process
+ * @addr: address, in bytes
+ *
+ * Context: process context without mmap_lock; may sleep, takes the lock of @mm.
+ *
+ * Return: the node, or -ENOENT when the page is not in device memory.
+ */
 int gmem_addr_node(struct mm_struct *mm, unsigned long addr);
+
+/**
+ * gmem_mbind() - the part of mbind(2) that concerns devices
+ * @mm: process
+ * @start: first address, in bytes
+ * @end: one past the last address, in bytes
+ * @pol: policy
+ * @nodes: nodes that userspace asked for
+ * @flags: MPOL_MF_*
+ *
+ * Done before the rest.  Where pages may be moved, peer-shared ones on other nodes
+ * than the policy's go to the device that it names; when it names none, they
+ * come home from devices.
+ *
+ * Context: process context without mmap_lock; may sleep, takes the lock of @mm.
+ *
+ * Return: how many pages are still misplaced; -EIO when that is to fail at once,
+ * -EINVAL for nodes that are relative to the cpuset's, or -EINTR.
+ */
 long gmem_mbind(struct mm_struct *mm, unsigned long start, unsigned long end,
 		const struct mempolicy *pol, const nodemask_t *nodes,
 		unsigned long flags);

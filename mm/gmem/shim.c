@@ -247,30 +247,30 @@ void gmem_count(unsigned int event, unsigned long nr)
 void gmem_trace_fault(unsigned int dev, unsigned long addr, unsigned long len,
 		      unsigned int access, int ret)
 {
-	trace_fault(dev, addr, len, access, ret);
+	trace_gmem_fault(dev, addr, len, access, ret);
 }
 
 void gmem_trace_used(unsigned int dev, unsigned long addr, unsigned long len)
 {
-	trace_used(dev, addr, len);
+	trace_gmem_used(dev, addr, len);
 }
 
 void gmem_trace_migrate(unsigned int dev, bool to_device, unsigned long addr,
 			unsigned long pages)
 {
-	trace_migrate(dev, to_device, addr, pages);
+	trace_gmem_migrate(dev, to_device, addr, pages);
 }
 
 void gmem_trace_invalidate(unsigned long start, unsigned long end,
 			   unsigned int contexts)
 {
-	trace_invalidate(start, end, contexts);
+	trace_gmem_invalidate(start, end, contexts);
 }
 
 void gmem_trace_evict(unsigned int dev, unsigned long page,
 		      unsigned long pages, int ret)
 {
-	trace_evict(dev, page, pages, ret);
+	trace_gmem_evict(dev, page, pages, ret);
 }
 
 #ifdef CONFIG_GMEM_FAULT_INJECTION

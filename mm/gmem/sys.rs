@@ -301,32 +301,32 @@ pub(crate) fn policy_node(vma: &VmaRef, addr: usize, nid: i32) -> Option<i32> {
     (node >= 0).then_some(node)
 }
 
-/// Trace point `gmem:fault`.
+/// Trace point `gmem:gmem_fault`.
 pub(crate) fn trace_fault(dev: u32, addr: usize, len: usize, access: u32, ret: &Result) {
     let ret = ret.as_ref().map_or_else(|e| e.to_errno(), |()| 0);
     // SAFETY: A plain call.
     unsafe { bindings::gmem_trace_fault(dev, addr, len, access, ret) };
 }
 
-/// Trace point `gmem:used`.
+/// Trace point `gmem:gmem_used`.
 pub(crate) fn trace_used(dev: u32, addr: usize, len: usize) {
     // SAFETY: A plain call.
     unsafe { bindings::gmem_trace_used(dev, addr, len) };
 }
 
-/// Trace point `gmem:migrate`.
+/// Trace point `gmem:gmem_migrate`.
 pub(crate) fn trace_migrate(dev: u32, to_device: bool, addr: usize, pages: usize) {
     // SAFETY: A plain call.
     unsafe { bindings::gmem_trace_migrate(dev, to_device, addr, pages) };
 }
 
-/// Trace point `gmem:invalidate`.
+/// Trace point `gmem:gmem_invalidate`.
 pub(crate) fn trace_invalidate(start: usize, end: usize, contexts: u32) {
     // SAFETY: A plain call.
     unsafe { bindings::gmem_trace_invalidate(start, end, contexts) };
 }
 
-/// Trace point `gmem:evict`.
+/// Trace point `gmem:gmem_evict`.
 pub(crate) fn trace_evict(dev: u32, page: usize, pages: usize, ret: &Result) {
     let ret = ret.as_ref().map_or_else(|e| e.to_errno(), |()| 0);
     // SAFETY: A plain call.

@@ -21,6 +21,8 @@ project = "GMEM"
 extensions = ["kerneldoc"]
 kerneldoc_srctree = os.environ["GMEM_DOCS_SOURCE"]
 highlight_language = "none"
+# As in the kernel's own configuration.
+c_id_attributes = ["__user"]
 
 
 def lost_headings(_app, doctree):

@@ -7,7 +7,15 @@
 
 #include <linux/tracepoint.h>
 
-TRACE_EVENT(fault,
+/**
+ * gmem_fault - a request of a device ended
+ * @dev: device, the number at the end of its debugfs directory
+ * @addr: first address, in bytes
+ * @len: length of the range, in bytes
+ * @access: what was asked for: GM_ACCESS_READ, GM_ACCESS_WRITE
+ * @ret: 0 or a negative errno
+ */
+TRACE_EVENT(gmem_fault,
 	TP_PROTO(unsigned int dev, unsigned long addr, unsigned long len,
 		 unsigned int access, int ret),
 	TP_ARGS(dev, addr, len, access, ret),
@@ -30,7 +38,15 @@ TRACE_EVENT(fault,
 		  __entry->access & 2 ? "write" : "read", __entry->ret)
 );
 
-TRACE_EVENT(used,
+/**
+ * gmem_used - a device had used memory since it was asked last
+ * @dev: device
+ * @addr: first address, in bytes
+ * @len: length of the range, in bytes
+ *
+ * A device is asked before the memory would leave it.  Nobody sees single uses.
+ */
+TRACE_EVENT(gmem_used,
 	TP_PROTO(unsigned int dev, unsigned long addr, unsigned long len),
 	TP_ARGS(dev, addr, len),
 	TP_STRUCT__entry(
@@ -47,7 +63,17 @@ TRACE_EVENT(used,
 		  __entry->len)
 );
 
-TRACE_EVENT(migrate,
+/**
+ * gmem_migrate - pages migrated to a device or to the host
+ * @dev: device
+ * @to_device: true for to the device, copied or filled with zeroes
+ * @addr: first address of the range that was asked for, in bytes
+ * @pages: how many base pages of it migrated
+ *
+ * An eviction knows page frames only: @addr is where a device mapped the pages
+ * last, or 0, and gmem_evict follows.
+ */
+TRACE_EVENT(gmem_migrate,
 	TP_PROTO(unsigned int dev, bool to_device, unsigned long addr,
 		 unsigned long pages),
 	TP_ARGS(dev, to_device, addr, pages),
@@ -68,7 +94,13 @@ TRACE_EVENT(migrate,
 		  __entry->pages)
 );
 
-TRACE_EVENT(invalidate,
+/**
+ * gmem_invalidate - devices lost what they mapped of a range
+ * @start: first address, in bytes
+ * @end: one past the last address, in bytes
+ * @contexts: mask of the contexts of the process that mapped some of it
+ */
+TRACE_EVENT(gmem_invalidate,
 	TP_PROTO(unsigned long start, unsigned long end, unsigned int contexts),
 	TP_ARGS(start, end, contexts),
 	TP_STRUCT__entry(
@@ -85,7 +117,14 @@ TRACE_EVENT(invalidate,
 		  __entry->end, __entry->contexts)
 );
 
-TRACE_EVENT(evict,
+/**
+ * gmem_evict - an attempt to empty a chunk of 2 MiB or a run of 64 KiB
+ * @dev: device
+ * @page: first page, as an offset in the device memory
+ * @pages: how many base pages left
+ * @ret: 0 or a negative errno
+ */
+TRACE_EVENT(gmem_evict,
 	TP_PROTO(unsigned int dev, unsigned long page, unsigned long pages,
 		 int ret),
 	TP_ARGS(dev, page, pages, ret),

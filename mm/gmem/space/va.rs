@@ -44,6 +44,13 @@ const CACHE_DEPTH: usize = 8;
 #[derive(Clone, Copy, Debug, Default)]
 struct Cache([Option<PageRange>; CACHE_DEPTH]);
 
+impl Cache {
+    fn meets(&self, range: PageRange) -> bool {
+        let mut slots = self.0.iter();
+        slots.any(|slot| slot.is_some_and(|other| other.intersect(range).is_some()))
+    }
+}
+
 /// The addresses of one address space.
 ///
 /// # Invariants
@@ -147,15 +154,10 @@ impl<S: DerefMut<Target = [PageRange]>> Space<S> {
     /// Takes back what was given out. Never fails for lack of storage if ranges come back whole.
     pub(crate) fn free(&mut self, range: PageRange) -> Result<(), Error> {
         let is_free = self.gaps().iter().any(|gap| gap.intersect(range).is_some());
-        let cached = self.caches.iter().flatten().flat_map(|cache| cache.0);
+        let caches = self.caches.as_ref();
+        let is_cached = caches.is_some_and(|all| all.iter().any(|cache| cache.meets(range)));
 
-        if range.is_empty()
-            || !self.whole.covers(range)
-            || is_free
-            || cached
-                .flatten()
-                .any(|other| other.intersect(range).is_some())
-        {
+        if range.is_empty() || !self.whole.covers(range) || is_free || is_cached {
             return Err(Error::Invalid);
         }
         if let Some(slot) = self

@@ -156,7 +156,7 @@ fn parse(line: &str) -> Option<Record> {
     };
     let ret = || word("ret")?.parse().ok();
     let pages = || number("pages")?.checked_mul(4096);
-    let (addr, len, event) = match event.trim() {
+    let (addr, len, event) = match event.trim().strip_prefix("gmem_")? {
         "fault" => {
             let write = word("access")? == "write";
             let event = Event::Fault { write, ret: ret()? };
@@ -201,13 +201,13 @@ mod tests {
     use super::*;
 
     const PIPE: &str = "\
-      npu0-core0-93      [001] .....    12.000345: fault: dev=1 addr=0x7f0000010000 len=65536 access=write ret=0
- gmem-evictd-1      [000] ...1.    12.001000: used: dev=1 addr=0x10000 len=65536
+      npu0-core0-93      [001] .....    12.000345: gmem_fault: dev=1 addr=0x7f0000010000 len=65536 access=write ret=0
+ gmem-evictd-1      [000] ...1.    12.001000: gmem_used: dev=1 addr=0x10000 len=65536
 CPU:1 [LOST 7 EVENTS]
-          python3-7       [000] d..2.    12.001001: evict: dev=1 page=32 pages=16 ret=-16
-          a: b-7          [000] .....    12.001002: migrate: dev=1 to_host addr=0x20000 pages=16
+          python3-7       [000] d..2.    12.001001: gmem_evict: dev=1 page=32 pages=16 ret=-16
+          a: b-7          [000] .....    12.001002: gmem_migrate: dev=1 to_host addr=0x20000 pages=16
           x-7             [000] .....    12.500000: sched_switch: dev=1
-          x-7             [000] .....    13.000000: invalidate: start=0x1000 end=0x3000 contexts=0x1
+          x-7             [000] .....    13.000000: gmem_invalidate: start=0x1000 end=0x3000 contexts=0x1
 ";
 
     #[test]
