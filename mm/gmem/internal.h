@@ -39,6 +39,7 @@ enum gmem_fail_site {
 /* shim.c, called by Rust */
 extern bool gmem_enabled;
 bool gmem_should_fail(enum gmem_fail_site site);
+void gmem_hold_read(void);
 int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len);
 bool gmem_has_advice(struct mm_struct *mm);
 void gmem_set_has_advice(struct mm_struct *mm);

@@ -6,6 +6,8 @@
 #define pr_fmt(fmt) "gmem: " fmt
 
 #include <linux/capability.h>
+#include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
 #include <linux/export.h>
@@ -283,6 +285,19 @@ bool gmem_should_fail(enum gmem_fail_site site)
 	return site < GMEM_FAIL_SITES && should_fail(&fail_sites[site], 1);
 }
 
+/* Written 1, the next fault waits and makes it 2; then that waits for 0. */
+static u32 hold_read;
+
+void gmem_hold_read(void)
+{
+	unsigned int ms;
+
+	if (likely(READ_ONCE(hold_read) != 1) || cmpxchg(&hold_read, 1, 2) != 1)
+		return;
+	for (ms = 0; ms < 60 * MSEC_PER_SEC && READ_ONCE(hold_read); ms += 10)
+		msleep(10);
+}
+
 static int __init gmem_fail_debugfs(void)
 {
 	static const char * const names[GMEM_FAIL_SITES] = {
@@ -302,6 +317,7 @@ static int __init gmem_fail_debugfs(void)
 
 	for (i = 0; i < GMEM_FAIL_SITES; i++)
 		fault_create_debugfs_attr(names[i], NULL, &fail_sites[i]);
+	debugfs_create_u32("gmem_hold_read", 0600, NULL, &hold_read);
 	return 0;
 }
 late_initcall(gmem_fail_debugfs);
@@ -309,6 +325,10 @@ late_initcall(gmem_fail_debugfs);
 bool gmem_should_fail(enum gmem_fail_site site)
 {
 	return false;
+}
+
+void gmem_hold_read(void)
+{
 }
 #endif
 

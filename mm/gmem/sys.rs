@@ -74,6 +74,13 @@ pub(crate) fn should_fail(site: Site) -> bool {
     unsafe { bindings::gmem_should_fail(site) }
 }
 
+/// Says that a fault read a page table and has not looked at what it read. Waits there for a test
+/// that asked for it; a plain call otherwise.
+pub(crate) fn hold_read() {
+    // SAFETY: A plain call; faults may sleep there.
+    unsafe { bindings::gmem_hold_read() };
+}
+
 /// What `/proc/vmstat` counts.
 #[derive(Clone, Copy)]
 pub(crate) enum Event {

@@ -475,7 +475,7 @@ impl Memory {
         owned.is_some_and(|owned| match payer {
             _ if owned.pool.is_some() => false,
             Some(payer) => owned.charge.is_of(payer),
-            None => owned.may_leave(None, low),
+            None => owned.charge.may_evict(None, low),
         })
     }
 

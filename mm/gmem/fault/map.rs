@@ -99,6 +99,7 @@ impl Part<'_> {
             }
             Err(e) => return Err(e),
         };
+        sys::hold_read();
         if !self.sort(&mut read) {
             return Ok(Try::Collision);
         }

@@ -216,4 +216,67 @@ TEST_F_TIMEOUT(progress, every_job_ends, 300)
 	EXPECT_TRUE(buf_check(s->src, LEN, 3));
 }
 
+#define SLOW	"/sys/kernel/debug/npu_stub/npu0/prepare_ms"
+
+/* What is watched together: 512 MiB. */
+static char *watched_together(size_t len)
+{
+	char *buf;
+
+	/* The next one is elsewhere, because this one stays. */
+	do {
+		buf = buf_alloc(len);
+	} while ((uintptr_t)buf >> 29 != ((uintptr_t)buf + len - 1) >> 29);
+	return buf;
+}
+
+static void *disturb(void *arg)
+{
+	struct storm *s = arg;
+
+	while (!atomic_load(&s->stop)) {
+		s->waste[0] = 1;
+		madvise(s->waste, page_size(), MADV_DONTNEED);
+		atomic_fetch_add(&s->rounds[0], 1);
+	}
+	return NULL;
+}
+
+/*
+ * Between the look at the page table and its check the device takes 50 ms, in
+ * which the table changes, each time: the fault has to keep others away.
+ */
+TEST(always_disturbed)
+{
+	struct storm s = { .waste = NULL };
+	struct npu_wait result;
+	pthread_t thread;
+	struct npu_cmd cmd;
+	uint64_t job;
+	int fd;
+
+	npu_require(&(struct npu_config){ .count = 1, .mem_mib = 32 });
+	if (access(SLOW, F_OK))
+		SKIP(return, "no debugfs");
+	fd = npu_open(0);
+	s.src = watched_together(2 * BLOCK);
+	s.waste = s.src + BLOCK;
+	*s.src = 1;
+	ASSERT_EQ(0, madvise(s.src, 2 * BLOCK, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, hmadvise(npu_info(fd).hnid, s.src, BLOCK, MADV_ACCESSED_BY));
+	cmd = cmd_read(s.src, 8);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, disturb, &s));
+	while (atomic_load(&s.rounds[0]) < 10)
+		sleep_ms(1);
+	ASSERT_EQ(0, file_write(SLOW, "50"));
+	job = npu_start(fd, &cmd, 1);
+	EXPECT_EQ(0, npu_wait(fd, job, 20000, &result));
+	EXPECT_EQ(0, result.status);
+	EXPECT_EQ(0, file_write(SLOW, "0"));
+	atomic_store(&s.stop, true);
+	pthread_join(thread, NULL);
+	munmap(s.src, 2 * BLOCK);
+	close(fd);
+}
+
 GMEM_TEST_MAIN
