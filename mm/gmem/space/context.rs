@@ -12,6 +12,7 @@ use crate::{
         batch::Batch,
         readahead::Walks, //
     },
+    policy::lost::Losses,
     range::PageRange,
     replica::replicas,
     space::address_space::{
@@ -63,6 +64,8 @@ pub(crate) struct Context {
     ended: CondVar,
     #[pin]
     pub(crate) walks: Walks,
+    #[pin]
+    pub(crate) losses: Mutex<Losses>,
     #[pin]
     pub(crate) work: Work<Self>,
 }
@@ -140,6 +143,7 @@ impl Context {
                 }, "gmem_context"),
                 ended <- new_condvar!("gmem_fault_ended"),
                 walks <- Walks::new(),
+                losses <- new_mutex!(Losses::new(), "gmem_losses"),
                 work <- new_work!("gmem_ahead"),
             }),
             GFP_KERNEL_ACCOUNT,

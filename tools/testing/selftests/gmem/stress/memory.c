@@ -305,8 +305,12 @@ static int judged(int npu, int err)
 	all->of[me.index].jobs++;
 	if (!err)
 		return 0;
-	if (!may_refuse(npu, err))
+	if (!may_refuse(npu, err)) {
+		/* What each task waits for, into the kernel's log. */
+		if (err == -ETIME)
+			file_write("/proc/sysrq-trigger", "t");
 		wrong(NULL, "a job of NPU %d: %s", npu, strerror(-err));
+	}
 	all->of[me.index].refused++;
 	return err;
 }
@@ -331,7 +335,7 @@ int job_end(int npu, uint64_t id)
 		return judged(npu, all->gone & 1 << npu ? -ENODEV : -EAGAIN);
 	/* Work of io_uring interrupts it. */
 	do
-		err = npu_wait(me.npu[npu], id, 60000, &result);
+		err = npu_wait(me.npu[npu], id, scaled(60000, 240000), &result);
 	while (err == -EINTR);
 	return judged(npu, err ?: result.status);
 }
