@@ -3,7 +3,7 @@
 
 use crate::{
     mistake::Mistake,
-    run::Run,
+    run::{Kept, Run},
     state::{device_of, Copied, Entry, Pte, PAGES},
     thread::{At, Draft, Kind, Mmap, Op, Then},
 };
@@ -19,6 +19,9 @@ impl Run {
         if others.any(|other| other.p == t.p && other.mmap == Mmap::Write) {
             return false;
         }
+        if self.kept != Kept::All && self.block_is_locked() {
+            return false;
+        }
         self.me().mmap = Mmap::Read;
         self.goto(At::FaultLockBlock);
         true
@@ -26,13 +29,17 @@ impl Run {
 
     /// Takes the lock of the block.
     pub fn fault_lock_block(&mut self) -> bool {
-        let t = self.t();
-        if self.s.threads.iter().any(|o| o.p == t.p && o.block) {
+        if self.block_is_locked() {
             return false;
         }
         self.me().block = true;
         self.goto(At::FaultPlace);
         true
+    }
+
+    fn block_is_locked(&self) -> bool {
+        let t = self.t();
+        self.s.threads.iter().any(|o| o.p == t.p && o.block)
     }
 
     /// Chooses the place and reserves it.
@@ -65,7 +72,13 @@ impl Run {
     }
 
     /// Begins to read the page table.
-    pub fn map_begin(&mut self) -> bool {
+    ///
+    /// Where steps are merged, `fail` says that what is read changes before it is read.
+    pub fn map_begin(&mut self, fail: bool) -> bool {
+        if fail {
+            self.restart(self.t().moves);
+            return true;
+        }
         let proc = self.s.procs[self.p()];
         if proc.odd && proc.current {
             return false;
@@ -156,16 +169,7 @@ impl Run {
     /// Lets all locks go and tries again.
     fn restart(&mut self, moves: u8) {
         self.drop_drafts();
-        let t = self.me();
-        t.moves = moves;
-        t.mmap = Mmap::None;
-        t.block = false;
-        t.reading = false;
-        t.changed = false;
-        t.read = [None; PAGES];
-        t.v = 0;
-        t.outer = Then::End;
-        t.at = At::FaultLockMm;
+        self.me().restart(moves);
     }
 
     /// Enters what was read, under the map lock.
@@ -191,7 +195,10 @@ impl Run {
             };
             let noted = device_of(f).is_some() || !self.errs(Mistake::RemoteNotNoted);
             let late = false;
-            self.s.entry[p][d][v] = Some(Entry { f, w, noted, late });
+            let entry = Entry { f, w, noted, late };
+            self.check_entry(v, entry);
+            let kept = matches!(self.kept, Kept::All) || self.kept == Kept::Only(Some(v));
+            self.s.entry[p][d][v] = kept.then_some(entry);
         }
         self.end();
     }

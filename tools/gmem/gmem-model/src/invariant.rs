@@ -2,9 +2,9 @@
 //! What holds in every state.
 
 use crate::{
-    run::Run,
+    run::{Kept, Run},
     state::{bit, device_of, Entry, Frame, Gate, Pte, State, DEVS, PROCS},
-    thread::Thread,
+    thread::{At, Thread},
 };
 
 /// So often all operations under way get a turn until they are over.
@@ -22,7 +22,7 @@ impl State {
     }
 
     /// All that devices can use now.
-    fn entries(&self) -> impl Iterator<Item = (usize, usize, usize, Entry)> + '_ {
+    pub fn entries(&self) -> impl Iterator<Item = (usize, usize, usize, Entry)> + '_ {
         let all = (0..PROCS).flat_map(move |p| (0..DEVS).map(move |d| (p, d)));
         all.flat_map(move |(p, d)| {
             let pages = self.entry[p][d].iter().enumerate();
@@ -102,7 +102,12 @@ impl State {
         (0..PROCS).all(|p| {
             let mut devices = 0..DEVS;
             devices.all(|d| {
-                self.contexts[p][d] != Gate::Gone || self.copies[p][d].iter().all(Option::is_none)
+                let mut threads = self.threads.iter();
+                self.contexts[p][d] != Gate::Gone
+                    || self.copies[p][d].iter().all(Option::is_none)
+                    || threads.any(|t| {
+                        t.at == At::DetachDropCopies && t.p as usize == p && t.d as usize == d
+                    })
             })
         })
     }
@@ -137,7 +142,8 @@ impl State {
     /// Lets each thread in turn take so many steps, each time some more, until all ended.
     fn all_end(&self, mut steps: usize, longer: usize) -> bool {
         let s = self.clone();
-        let mut run = Run { s, i: 0 };
+        let kept = Kept::Only(None);
+        let mut run = Run { s, i: 0, kept };
         for _ in 0..TURNS {
             let mut waits = true;
             run.i = 0;

@@ -9,16 +9,22 @@
 //! instead of a sequence number a reader knows whether that has changed.
 #![allow(missing_docs, reason = "the steps are named after what they do")]
 
+pub mod at;
 pub mod cpu_fault;
 pub mod device_fault;
+pub mod entry;
 pub mod invariant;
+pub mod merge;
 pub mod migration;
 pub mod mistake;
 pub mod model;
 pub mod names;
+pub mod pack;
 pub mod process;
 pub mod reclaim;
 pub mod replica;
 pub mod run;
+pub mod settle;
 pub mod state;
 pub mod thread;
+pub mod wait;

@@ -44,11 +44,15 @@ pub enum Mistake {
     CopyWithoutReference,
     /// A migration to a device is never finalized.
     NoFinalize,
+    /// What a context maps stays when it is detached.
+    DetachKeepsEntries,
+    /// A page that has copies stays writable.
+    CopyOfWritablePage,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::NoSequenceCheck,
         Self::NoSetSeq,
         Self::NoFlush,
@@ -69,22 +73,53 @@ impl Mistake {
         Self::DropCopyMapped,
         Self::CopyWithoutReference,
         Self::NoFinalize,
+        Self::DetachKeepsEntries,
+        Self::CopyOfWritablePage,
     ];
 
-    /// Returns the name of the mistake, which is that of its patch in `mutations`.
+    /// Returns the name of the mistake, which is that of its patch in `mutations` if it has one.
     pub fn name(self) -> String {
-        let mut name = String::new();
-        for c in format!("{self:?}").chars() {
-            if c.is_uppercase() && !name.is_empty() {
-                name.push('-');
-            }
-            name.push(c.to_ascii_lowercase());
+        name_of(&self)
+    }
+
+    /// Returns the mutation of `scripts/mutations` that makes this mistake in the kernel, if there is
+    /// one; for the others there is a patch in `mutations`.
+    pub fn mutation(self) -> Option<&'static str> {
+        match self {
+            Self::NoSequenceCheck => Some("no-sequence-check"),
+            Self::NoFlush => Some("no-flush-after-release"),
+            Self::IgnoreProtect => Some("protect-forgets-nothing"),
+            Self::AlwaysWritable => Some("read-only-entered-writable"),
+            Self::FailedCopyMoves => Some("copy-home-fails-unseen"),
+            Self::EvictNoHold => Some("chunk-hold-ignored"),
+            Self::DetachNoWait => Some("detach-does-not-wait"),
+            Self::DetachKeepsCopies => Some("copies-stay-at-detach"),
+            Self::DetachKeepsEntries => Some("detach-keeps-entries"),
+            Self::CopyOfWritablePage => Some("copy-of-writable-page"),
+            _ => None,
         }
-        name
+    }
+
+    /// Is it only a mistake between the start of an invalidation and its end, which `merge.rs` makes
+    /// one step?
+    pub fn needs_each_step(self) -> bool {
+        self == Self::FlushAfterReturn
     }
 
     /// Is it only a mistake where processes share pages?
     pub fn needs_fork(self) -> bool {
         self == Self::IgnoreProtect
     }
+}
+
+/// Returns the name of a mistake or an operation in small letters.
+pub fn name_of(what: &impl core::fmt::Debug) -> String {
+    let mut name = String::new();
+    for c in format!("{what:?}").chars() {
+        if c.is_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
 }

@@ -3,12 +3,28 @@
 
 use crate::{
     invariant::describe,
+    merge,
     mistake::Mistake,
-    run::{Run, Start},
+    run::{Kept, Run, Start},
     state::{device_of, Event, Pte, State, DEVS, FRAMES, HOST, PROCS},
     thread::{At, Op},
 };
 use stateright::{Model, Property};
+use std::cmp::Ordering;
+
+/// Operations under way at a time, at most; the host has frames for so many.
+pub const THREADS: usize = 2;
+
+/// What is left out because it makes no difference.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detail {
+    /// Nothing: each step, each write and all entries of devices are there.
+    Full,
+    /// What `settle.rs` and `merge.rs` say; one entry of a device, any one, is followed at a time.
+    Entry,
+    /// That, and the entries, as `entry.rs` says.
+    Tables,
+}
 
 /// A bound, and a mistake.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +37,12 @@ pub struct Coherence {
     pub devices: usize,
     /// May the process fork?
     pub fork: bool,
+    /// Operations that never begin, a bit for each.
+    pub without: u16,
     /// Are states one that differ in the names of the devices only? Traces are hard to read then.
     pub symmetric: bool,
+    /// What is left out because it makes no difference.
+    pub detail: Detail,
     /// Are all to end that take their steps in turn?
     pub lockstep: bool,
     /// What is done wrong.
@@ -34,8 +54,8 @@ pub struct Coherence {
 pub enum Action {
     /// An operation begins.
     Begin(Start),
-    /// One takes a step; a copy fails if so.
-    Step(usize, bool),
+    /// One takes a step; a copy fails if so, and these entries are kept.
+    Step(usize, bool, Kept),
     /// A CPU writes what it may write.
     CpuWrite(usize, usize),
     /// A device does.
@@ -44,7 +64,8 @@ pub enum Action {
     Spurious(usize),
 }
 
-const OPS: [Op; 9] = [
+/// All operations.
+pub const OPS: [Op; 9] = [
     Op::DeviceFault,
     Op::Duplicate,
     Op::CpuFault,
@@ -57,9 +78,29 @@ const OPS: [Op; 9] = [
 ];
 
 impl Coherence {
+    /// All of it: two operations at a time, two pages, two devices and a process that forks.
+    pub const LARGE: Self = Self {
+        threads: THREADS,
+        pages: 2,
+        devices: 2,
+        fork: true,
+        without: 0,
+        symmetric: true,
+        detail: Detail::Tables,
+        lockstep: false,
+        mistake: None,
+    };
+
+    fn is_full(&self) -> bool {
+        self.detail == Detail::Full
+    }
+
     /// Lists what can begin.
     fn starts(&self) -> impl Iterator<Item = Start> + '_ {
-        let ops = OPS.into_iter().filter(|op| self.fork || *op != Op::Fork);
+        let ops = OPS
+            .into_iter()
+            .filter(|op| self.without & 1 << *op as u16 == 0);
+        let ops = ops.filter(|op| self.fork || *op != Op::Fork);
         ops.flat_map(move |op| {
             let procs = if matches!(op, Op::Evict | Op::Unplug | Op::Fork) {
                 0..1
@@ -99,11 +140,35 @@ impl Coherence {
         })
     }
 
+    /// Returns the one of the states that are the same as this one that is kept.
+    pub fn named(&self, mut s: State) -> State {
+        if !self.is_full() {
+            s.settle();
+        }
+        if !self.symmetric || self.devices < DEVS {
+            return s.canonical();
+        }
+        match s.sketch(0).cmp(&s.sketch(1)) {
+            Ordering::Less => s.canonical(),
+            Ordering::Greater => s.swapped().canonical(),
+            Ordering::Equal => {
+                let other = s.swapped().canonical();
+                let s = s.canonical();
+                if s.words() <= other.words() {
+                    s
+                } else {
+                    other
+                }
+            }
+        }
+    }
+
     fn next(&self, s: &State, action: Action) -> Option<State> {
         let mut n = s.clone();
         match action {
+            Action::Begin(start) if !self.is_full() => return merge::begin(start, s),
             Action::Begin(start) => return start.begin(s),
-            Action::Step(i, fail) => return Run::step(s, i, fail),
+            Action::Step(i, fail, kept) => return Run::step(s, i, fail, kept),
             Action::CpuWrite(p, v) => match s.pte[p][v] {
                 Pte::Map { f, w: true } if device_of(f).is_none() => n.write(f, p, v),
                 _ => return None,
@@ -133,10 +198,20 @@ impl Model for Coherence {
     }
 
     fn actions(&self, s: &State, actions: &mut Vec<Action>) {
+        let none = if self.is_full() {
+            Kept::All
+        } else {
+            Kept::Only(None)
+        };
         for (i, t) in s.threads.iter().enumerate() {
-            actions.push(Action::Step(i, false));
-            if matches!(t.at, At::MigrateCopy | At::DuplicateCopy) {
-                actions.push(Action::Step(i, true));
+            actions.push(Action::Step(i, false, none));
+            if t.may_fail(!self.is_full()) {
+                actions.push(Action::Step(i, true, none));
+            }
+            if self.detail == Detail::Entry && t.at == At::MapEnter && s.entries().next().is_none()
+            {
+                let pages = (0..self.pages).map(|v| Kept::Only(Some(v)));
+                actions.extend(pages.map(|kept| Action::Step(i, false, kept)));
             }
         }
         if s.threads.len() < self.threads {
@@ -144,6 +219,9 @@ impl Model for Coherence {
         }
         for p in 0..PROCS {
             actions.push(Action::Spurious(p));
+            if !self.is_full() {
+                continue;
+            }
             for v in 0..self.pages {
                 actions.push(Action::CpuWrite(p, v));
             }
@@ -156,11 +234,12 @@ impl Model for Coherence {
     }
 
     fn next_state(&self, s: &State, action: Action) -> Option<State> {
-        let mut n = self.next(s, action)?.canonical();
-        if self.symmetric && self.devices == DEVS {
-            let other = n.swapped().canonical();
-            n = n.min(other);
+        let mut n = self.next(s, action)?;
+        if !self.is_full() {
+            n.check_change(s);
         }
+        n.told = 0;
+        let n = self.named(n);
         (n != *s).then_some(n)
     }
 
@@ -174,6 +253,7 @@ impl Model for Coherence {
             Property::always("no stale read", |_, s: &State| s.no_stale_read()),
             Property::always("no dangling entry", |_, s: &State| s.no_dangling_entry()),
             Property::always("one holder", |_, s: &State| s.one_holder()),
+            Property::always("copies can be used", |_, s: &State| s.copies_can_be_used()),
             Property::always("writers are alone", |_, s: &State| s.writers_are_alone()),
             Property::always("nothing on a gone device", |_, s: &State| {
                 s.nothing_on_gone_device()
@@ -183,7 +263,7 @@ impl Model for Coherence {
             }),
             Property::always("idle holds nothing", |_, s: &State| s.idle_holds_nothing()),
             Property::always("nothing broken", |_, s: &State| s.nothing_broken()),
-            Property::always("every wait ends", |_, s: &State| s.waits_end()),
+            Property::always("every wait ends", |m: &Self, s: &State| m.waits_end(s)),
             Property::always("all end in lockstep", |m: &Self, s: &State| {
                 !m.lockstep || s.ends_in_lockstep()
             }),
@@ -197,7 +277,7 @@ pub fn trace(path: &[(State, Option<Action>)]) -> String {
     for (n, (s, action)) in path.iter().enumerate() {
         let line = match action {
             None => format!("=> {}\n   {:?}\n   {:?}", summary(s), s.entry, s.copies),
-            Some(Action::Step(i, fail)) => format!(
+            Some(Action::Step(i, fail, _)) => format!(
                 "{}{}",
                 describe(&s.threads[*i]),
                 if *fail { ", the copy fails" } else { "" }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 //! States that differ in names only are one.
 
-use crate::state::{device_of, Frame, Pte, State, DEVS, FRAMES, HOST, ROOM};
+use crate::state::{device_of, Frame, Pte, State, DEVS, FRAMES, HOST, PAGES, PROCS, ROOM};
 
 /// Renames frames, so that states that differ in the names of frames only are one.
 struct Names {
@@ -54,6 +54,34 @@ impl State {
             self.frames[new as usize] = *page;
         }
         self
+    }
+
+    /// Returns something of a device in which names of frames and the order of threads do not
+    /// matter: where it differs, it says which device comes first.
+    pub fn sketch(&self, d: usize) -> (u64, u64) {
+        let mut tables = self.devices[d] as u64;
+        for p in 0..PROCS {
+            tables = tables << 2 | self.contexts[p][d] as u64;
+            for v in 0..PAGES {
+                let here = match self.pte[p][v] {
+                    Pte::None => 0,
+                    Pte::Map { f, .. } => u64::from(device_of(f) == Some(d)),
+                    Pte::Migration { f, .. } => 2 * u64::from(device_of(f) == Some(d)),
+                };
+                tables = tables << 4
+                    | here
+                    | u64::from(self.entry[p][d][v].is_some()) << 2
+                    | u64::from(self.copies[p][d][v].is_some()) << 3;
+            }
+        }
+        let threads = self.threads.iter();
+        let threads = threads.filter(|t| t.has_device() && t.d as usize == d);
+        let sum = threads.map(|t| {
+            let (at, v) = t.at.number();
+            let place = u64::from(at) << 5 | u64::from(v) << 4 | t.op as u64;
+            1 << 48 | place << 3 | u64::from(t.p) << 2 | u64::from(t.moves)
+        });
+        (tables, sum.sum())
     }
 
     /// Returns the same state with the devices swapped.

@@ -195,11 +195,18 @@ impl Run {
     /// Takes everything from the context.
     pub fn detach_take(&mut self) {
         let (p, d) = (self.p(), self.d());
-        self.s.invalidate_on(p, d);
-        if !self.errs(Mistake::DetachKeepsCopies) {
-            self.s.drop_copy(p, d);
+        if !self.errs(Mistake::DetachKeepsEntries) {
+            self.s.invalidate_on(p, d);
         }
         self.s.contexts[p][d] = Gate::Gone;
+        self.goto(At::DetachDropCopies);
+    }
+
+    /// Drops the copies that nobody uses any more.
+    pub fn detach_drop_copies(&mut self) {
+        if !self.errs(Mistake::DetachKeepsCopies) {
+            self.s.drop_copy(self.p(), self.d());
+        }
         self.goto(At::AttachAgain);
     }
 

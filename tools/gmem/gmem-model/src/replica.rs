@@ -106,7 +106,8 @@ impl Run {
             if device_of(f).is_some() || page.locked || page.refs > 0 {
                 continue;
             }
-            self.s.pte[p][v] = Pte::Map { f, w: false };
+            let w = self.errs(Mistake::CopyOfWritablePage);
+            self.s.pte[p][v] = Pte::Map { f, w };
             *one = Some((f, f));
         }
         self.refer(list);

@@ -13,19 +13,42 @@ pub struct Run {
     pub s: State,
     /// Which thread.
     pub i: usize,
+    /// Which of the entries that it makes are kept.
+    pub kept: Kept,
+}
+
+/// Which of the entries are kept that a step makes in a device's page table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kept {
+    /// All of them.
+    All,
+    /// That of this page, or none.
+    Only(Option<usize>),
 }
 
 impl Run {
     /// Takes the next step of thread `i`; a copy that the step makes fails if `fail` says so.
     /// Returns [`None`] when the thread waits.
-    pub fn step(s: &State, i: usize, fail: bool) -> Option<State> {
-        let mut run = Self { s: s.clone(), i };
+    pub fn step(s: &State, i: usize, fail: bool, kept: Kept) -> Option<State> {
+        let s = s.clone();
+        let mut run = Self { s, i, kept };
         run.advance(fail).then_some(run.s)
     }
 
     /// The same in place; a thread that waits changes nothing.
     pub fn advance(&mut self, fail: bool) -> bool {
+        let mut step = self.t().at;
+        let mut ptes = self.s.pte;
         let done = self.dispatch(fail);
+        if done && self.kept != Kept::All {
+            while self.t().goes_on(step, ptes == self.s.pte) {
+                step = self.t().at;
+                ptes = self.s.pte;
+                if !self.dispatch(fail) {
+                    break;
+                }
+            }
+        }
         self.s.threads.retain(|t| t.at != At::Done);
         done
     }
@@ -40,7 +63,7 @@ impl Run {
             At::DuplicateInvalidate => self.duplicate_invalidate(),
             At::DuplicateProtect => self.duplicate_protect(),
             At::DuplicateCopy => self.duplicate_copy(fail),
-            At::MapBegin => return self.map_begin(),
+            At::MapBegin => return self.map_begin(fail),
             At::MapRead(v) => return self.map_read(v as usize),
             At::MapNear => return self.map_near(),
             At::MapEnter => self.map_enter(),
@@ -76,6 +99,7 @@ impl Run {
             At::DetachClose => self.detach_close(),
             At::DetachWait => return self.detach_wait(),
             At::DetachTake => self.detach_take(),
+            At::DetachDropCopies => self.detach_drop_copies(),
             At::AttachAgain => self.attach_again(),
             At::Done => return false,
         }

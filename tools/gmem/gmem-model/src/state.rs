@@ -122,7 +122,7 @@ pub enum Event {
 }
 
 /// Everything.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct State {
     /// The CPU's page tables, by process and page.
     pub pte: [[Pte; PAGES]; PROCS],
@@ -148,6 +148,8 @@ pub struct State {
     pub pages: usize,
     /// What is done wrong on purpose.
     pub mistake: Option<Mistake>,
+    /// The processes whose invalidations the callback was told of in this step.
+    pub told: u8,
 }
 
 impl State {
@@ -166,6 +168,7 @@ impl State {
             broken: None,
             pages,
             mistake,
+            told: 0,
         };
         s.procs[0].alive = true;
         s.contexts[0] = [Gate::Open; DEVS];
@@ -274,6 +277,9 @@ impl State {
             || mistake == Some(Mistake::IgnoreProtect) && event == Event::Protect
         {
             return;
+        }
+        if mistake != Some(Mistake::NoSetSeq) {
+            self.told |= 1 << p;
         }
         if mistake != Some(Mistake::NoSetSeq) && !self.procs[p].current {
             self.procs[p].current = true;

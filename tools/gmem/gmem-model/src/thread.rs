@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 //! Operations under way: where each is, and what it has in its hands.
 
+pub use crate::at::At;
 use crate::state::{Frame, PAGES};
 
 /// What somebody begins.
@@ -24,111 +25,6 @@ pub enum Op {
     Detach,
     /// The memory of a device goes away.
     Unplug,
-}
-
-/// Which step comes next, named after what it does; [`At::kernel`] says where that is done.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum At {
-    FaultLockMm,
-    FaultLockBlock,
-    FaultPlace,
-    DuplicatePopulate,
-    DuplicateDraft,
-    DuplicateInvalidate,
-    DuplicateProtect,
-    DuplicateCopy,
-    MapBegin,
-    MapRead(u8),
-    MapNear,
-    MapEnter,
-    MigrateInvalidate,
-    MigrateCollect,
-    MigrateUnmapInvalidate,
-    MigrateUnmap,
-    MigrateCopy,
-    MigrateInsertInvalidate,
-    MigrateCommit,
-    MigrateRestore(u8),
-    MigratePut(u8),
-    CpuLook,
-    CpuCowInvalidate,
-    CpuCowSet,
-    CpuUnlockPage,
-    CpuPutPage,
-    DontNeedInvalidate,
-    DontNeedZap,
-    ForkInvalidate,
-    ForkCopy,
-    ExitInvalidate,
-    ExitZap,
-    EvictDropCopies,
-    EvictHold,
-    EvictLock,
-    UnplugClose,
-    UnplugWait,
-    UnplugDropCopies,
-    UnplugNext,
-    UnplugGone,
-    PlugAgain,
-    DetachClose,
-    DetachWait,
-    DetachTake,
-    AttachAgain,
-    Done,
-}
-
-impl At {
-    /// Returns the function of the kernel that the step stands for.
-    pub fn kernel(self) -> &'static str {
-        match self {
-            Self::FaultLockMm => "mm/gmem/fault/serve.rs Part::attempt(): mmap_read_lock",
-            Self::FaultLockBlock => "mm/gmem/fault/serve.rs Part::attempt(): lock_block",
-            Self::FaultPlace => "mm/gmem/fault/migrate.rs Part::bring(), Destination::of()",
-            Self::DuplicatePopulate => "mm/gmem/replica/make.rs Part::map_copies()",
-            Self::DuplicateDraft => "mm/gmem/replica/make.rs Part::draft(), original_take()",
-            Self::DuplicateInvalidate => "mm/gmem/replica/source.c originals_protect(): start",
-            Self::DuplicateProtect => "mm/gmem/replica/source.c original_protect()",
-            Self::DuplicateCopy => "mm/gmem/replica/make.rs Part::duplicate(): copy_to_dev",
-            Self::MapBegin => "mm/gmem/fault/map.rs Part::map(): mmu_interval_read_begin()",
-            Self::MapRead(_) => "mm/gmem/fault/map.rs Part::map(): hmm_range_fault()",
-            Self::MapNear => "mm/gmem/fault/map.rs Part::bring_near()",
-            Self::MapEnter => "mm/gmem/fault/map.rs Part::enter()",
-            Self::MigrateInvalidate => "mm/migrate_device.c migrate_vma_collect(): start",
-            Self::MigrateCollect => "mm/migrate_device.c migrate_vma_collect_pmd()",
-            Self::MigrateUnmapInvalidate => "mm/rmap.c try_to_migrate_one(): start",
-            Self::MigrateUnmap => "mm/rmap.c try_to_migrate_one(), migrate_vma_check_page()",
-            Self::MigrateCopy => "mm/gmem/fault/to_device.rs copy(), to_host.rs Convoy::copy()",
-            Self::MigrateInsertInvalidate => "mm/migrate_device.c __migrate_device_pages(): start",
-            Self::MigrateCommit => "mm/migrate_device.c __migrate_device_pages()",
-            Self::MigrateRestore(_) => "mm/migrate_device.c remove_migration_ptes(), unlock",
-            Self::MigratePut(_) => "mm/migrate_device.c __migrate_device_finalize(): folio_put()",
-            Self::CpuLook => "mm/memory.c handle_pte_fault(), do_swap_page()",
-            Self::CpuCowInvalidate => "mm/memory.c wp_page_copy(): start",
-            Self::CpuCowSet => "mm/memory.c wp_page_copy()",
-            Self::CpuUnlockPage => "mm/memory.c do_swap_page(): unlock_page()",
-            Self::CpuPutPage => "mm/memory.c do_swap_page(): put_page()",
-            Self::DontNeedInvalidate => "mm/memory.c zap_page_range_single(): start",
-            Self::DontNeedZap => "mm/memory.c zap_nonpresent_ptes(), zap_present_ptes()",
-            Self::ForkInvalidate => "mm/memory.c copy_page_range(): start",
-            Self::ForkCopy => "mm/memory.c copy_pte_range()",
-            Self::ExitInvalidate => "mm/mmu_notifier.c mn_itree_release()",
-            Self::ExitZap => "mm/mmap.c exit_mmap()",
-            Self::EvictDropCopies => "mm/gmem/replica/replicas.rs drop_pages()",
-            Self::EvictHold => "mm/gmem/reclaim/anon_vma.c gmem_hold_anon_vmas()",
-            Self::EvictLock => "mm/migrate_device.c migrate_device_pfn_lock()",
-            Self::UnplugClose => "mm/gmem/device/registry.rs unregister_memory(): gate",
-            Self::UnplugWait => "mm/gmem/device/registry.rs unregister_memory(): idle.wait",
-            Self::UnplugDropCopies => "mm/gmem/replica/replicas.rs drop_memory()",
-            Self::UnplugNext => "mm/gmem/reclaim/evict.rs everything()",
-            Self::UnplugGone => "mm/gmem/device/registry.rs unregister_memory(): drop(memory)",
-            Self::PlugAgain => "mm/gmem/device/registry.rs register_memory()",
-            Self::DetachClose => "mm/gmem/space/context.rs Context::detach(): gate",
-            Self::DetachWait => "mm/gmem/space/context.rs Context::detach(): ended.wait",
-            Self::DetachTake => "mm/gmem/space/context.rs Context::detach(): invalidate_context",
-            Self::AttachAgain => "mm/gmem/space/context.rs Context::new()",
-            Self::Done => "",
-        }
-    }
 }
 
 /// What comes when a part that several operations have is over.
@@ -287,6 +183,19 @@ impl Thread {
             failed: false,
             woken: false,
         }
+    }
+
+    /// Has no lock any more, and begins the device's fault again.
+    pub fn restart(&mut self, moves: u8) {
+        self.moves = moves;
+        self.mmap = Mmap::None;
+        self.block = false;
+        self.reading = false;
+        self.changed = false;
+        self.read = [None; PAGES];
+        self.v = 0;
+        self.outer = Then::End;
+        self.at = At::FaultLockMm;
     }
 
     /// Calls `f` with each frame that it has in its hands.
