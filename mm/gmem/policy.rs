@@ -103,7 +103,7 @@ pub(crate) enum Verdict {
         /// Their number.
         nr: usize,
     },
-    /// The huge folio at this page is in use, but nobody knows which parts of it: take it apart,
+    /// The huge folio at this page is in use, but it is not known which parts of it: split it,
     /// tell [`Replacement::split`], and go on. What is used will be faulted in again, in place.
     Split {
         /// The first page.
@@ -119,7 +119,7 @@ pub(crate) struct Search {
     hot_tests: u32,
     /// Something that came late must not leave now.
     stuck: bool,
-    /// Nobody waits for the room: what just came is left alone.
+    /// No fault waits for the room: what just came is left alone.
     ahead: bool,
     /// All cold units just came.
     cold_is_young: bool,
@@ -138,7 +138,7 @@ impl Search {
         }
     }
 
-    /// Begins a search for room that nobody waits for.
+    /// Begins a search for room that no fault waits for.
     pub(crate) const fn ahead(nr: usize) -> Self {
         Self {
             ahead: true,

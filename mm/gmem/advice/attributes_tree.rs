@@ -160,7 +160,7 @@ pub(crate) struct Advice {
 
 /// The advice of all processes, by the address of their `mm_struct`.
 ///
-/// An entry goes when nobody uses its `mm_struct` any more.
+/// An entry is removed when its `mm_struct` has no user any more.
 pub(crate) struct Everybody {
     tree: Option<RBTree<usize, Entry>>,
     found: Option<Writer<Advice>>,
@@ -195,7 +195,7 @@ impl Everybody {
     }
 }
 
-/// What stands for a process, as long as somebody uses it.
+/// Key of a process, valid while its `mm_struct` has users.
 pub(crate) fn key(mm: &Mm) -> usize {
     mm.as_raw() as usize
 }
@@ -209,7 +209,7 @@ impl Advice {
         FOUND.get(key(mm))
     }
 
-    /// Finds or makes the advice of a process, which somebody uses.
+    /// Finds or makes the advice of a process, whose `mm_struct` has users.
     ///
     /// # Errors
     ///
@@ -376,8 +376,8 @@ static FORGETTING: Atomic<u64> = Atomic::new(0);
 /// How many devices were forgotten.
 static FORGOTTEN: Atomic<u64> = Atomic::new(0);
 
-/// A device, for which nobody can advise anything any more, is about to go; the next one may get
-/// its number.
+/// Forgets the advice for a device that is about to go, and for which none can be given any more:
+/// the next device may get its number.
 pub(crate) fn device_gone(id: u32) {
     FORGETTING.fetch_add(1u64, Full);
     let _: core::result::Result<(), Error> = Advice::try_for_each(|_, advice| {

@@ -104,7 +104,7 @@ pub(crate) fn pin(mm: &MmWithUser, device: &Device, range: PageRange) -> Result<
             return Ok((false, all));
         }
         sys::charge_pinned(mm, room)?;
-        // This may evict a lot, so nobody waits for a lock meanwhile.
+        // This may evict a lot: no lock is held.
         memory
             .reserve(key(mm), &payer, room)
             .inspect_err(|_| sys::uncharge_pinned(mm, room))?;

@@ -51,7 +51,7 @@ pub(crate) struct Chunks {
     used: Atomic<i64>,
 }
 
-/// Proof that nobody else takes pages of the memory.
+/// Proof that no other task takes pages of the memory.
 ///
 /// # Invariants
 ///
@@ -193,8 +193,8 @@ impl Chunks {
         None
     }
 
-    /// Returns the chunks that may have `nr` pages in a row to give: those that nobody looked into
-    /// in vain since something was given back to them.
+    /// Returns the chunks that may have `nr` pages in a row to give: those without
+    /// a failed search since pages were last given back to them.
     fn room(&self, nr: usize) -> &[Atomic<u64>] {
         if nr < RUN {
             &self.pages

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The most that was done under one hold of a lock, since boot.
+//! Maximum work under one hold of a lock, since boot.
 //!
-//! Who holds a lock that others wait for does no more than this, then lets go and takes it again;
-//! the numbers tell tests that it is so.
+//! A task that holds a lock which others wait for does no more than this, then drops and retakes
+//! it; tests read the numbers in debugfs.
 
 use kernel::{
     mm::device::PMD_PAGES,
@@ -14,16 +14,16 @@ use kernel::{
     }, //
 };
 
-/// So many candidates for eviction, or chunks with room, are looked at.
+/// Candidates for eviction, or chunks with room, that are looked at.
 pub(crate) const MAX_LOOKS: usize = 64;
 
-/// So many copies are dropped.
+/// Replicas that are dropped.
 pub(crate) const MAX_COPIES: usize = 64;
 
-/// So many pages are moved.
+/// Pages that are migrated.
 pub(crate) const MAX_PAGES: usize = PMD_PAGES;
 
-/// So long somebody waits, in all.
+/// Total wait, in milliseconds.
 pub(crate) const MAX_WAIT_MS: u32 = 50;
 
 /// How often something was done.

@@ -2,10 +2,9 @@
 
 //! Device memory as a heterogeneous NUMA node.
 //!
-//! Ids are reserved at boot, because much is allocated for each possible node then, and only where
-//! somebody asked for them, because of that. A device whose
-//! memory finds none left works all the same: its pages count for a CPU's node, and its number is
-//! one that no node has.
+//! Ids are reserved at boot, before the kernel allocates per possible node, and only if
+//! `gmem.nodes=` or `CONFIG_GMEM_NODES` asks for them. A device without a reserved id works all the
+//! same: its pages count for a node with CPUs, and its hnode id is one that no node has.
 
 use crate::sys;
 use kernel::{

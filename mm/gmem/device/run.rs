@@ -23,7 +23,7 @@ use kernel::{
 /// # Invariants
 ///
 /// Pages `taken..nr` of the run were free and not held when they were taken from the chunk, they
-/// are in use there since, and nobody else has them.
+/// are in use there since, and have no other owner.
 pub(crate) struct Run {
     memory: Arc<Memory>,
     first: usize,

@@ -15,7 +15,7 @@ use crate::device::{
 };
 use kernel::mm::device::PMD_PAGES;
 
-/// Where somebody is who goes round all chunks.
+/// Position of a scan over all chunks.
 pub(crate) struct Tour {
     /// The chunk that was looked at last.
     at: Option<usize>,

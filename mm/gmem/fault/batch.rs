@@ -36,8 +36,8 @@ use kernel::{
 /// Size of a base page, in bytes.
 pub(crate) const PAGE: u64 = 1 << PAGE_SHIFT;
 
-/// Scratch memory for one block. It needs no pages in a row, for which a host that is full would
-/// kill somebody.
+/// Scratch memory for one block. Allocated in base pages: no order above 0 is needed, and no OOM
+/// kill for it.
 pub(crate) struct Batch {
     pub(crate) arrays: Arrays,
     pub(crate) pfns: KVVec<PagePfn>,
@@ -95,8 +95,8 @@ impl Scratch {
         })
     }
 
-    /// Makes scratch memory for a chunk of device memory. Eviction has it from the beginning: a
-    /// host that is full would kill somebody for it.
+    /// Makes scratch memory for a chunk of device memory. Preallocated: eviction may run when the
+    /// host is out of memory.
     ///
     /// # Errors
     ///

@@ -61,7 +61,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) moves: usize,
 }
 
-/// What came of it.
+/// Result of the migration.
 pub(crate) enum Brought {
     /// These pages can be mapped; they should be there if not so many moves were tried.
     Map {
@@ -174,7 +174,7 @@ impl Part<'_> {
             if wanted.vma.flags() & vma_info::VM_UFFD_MISSING != 0 {
                 return Ok(Brought::Map { range, moves });
             }
-            // Perhaps somebody else filled the hole.
+            // Another fault may have filled the hole.
             if moves + 1 < MAX_MOVES {
                 return Ok(Brought::Again);
             }

@@ -249,7 +249,7 @@ impl Part<'_> {
             let mmap = if tries < MAX_SHARED_TRIES {
                 MmapGuard::Shared(self.mm.mmap_read_lock())
             } else if self.request.purpose == Purpose::Ahead {
-                // Nobody waits for it.
+                // Readahead: no access waits for it.
                 break;
             } else {
                 MmapGuard::Still(StillGuard::hold(self.mm).map_err(|e| (e, None))?)
@@ -266,7 +266,7 @@ impl Part<'_> {
                     tries += 1;
                 }
                 Ok(Try::Collision) => tries += 1,
-                // Nobody was in the way, so that it has an end of its own.
+                // Not a collision: the number of pauses is bounded by itself.
                 Ok(Try::Pause) => {}
                 Err(e) => return Err((e, None)),
             }
@@ -294,7 +294,7 @@ impl Part<'_> {
         };
         let vma = vma_info::first_in(mmap, rest.start_byte() as usize, rest.end_byte() as usize)
             .ok_or(hole)?;
-        // Who advises something else meanwhile takes it, too, and sees what came of this.
+        // hmadvise(2) takes this lock, too, and so sees the result of this attempt.
         let _block = space.lock_block(rest);
         let (advised, attributes) = self.attributes(rest.first());
         // What was advised about one page holds for no other one.

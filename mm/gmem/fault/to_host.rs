@@ -305,7 +305,7 @@ fn cpu_fault_once(
         huge = rooms.folio(PMD_ORDER, 0).ok();
         // The migration cannot take the folio apart, because the fault holds a reference of it.
         if huge.is_none() && fault.split().is_err() {
-            // Somebody else holds one for a moment: the access is tried again.
+            // Another task holds a reference for a moment: the CPU retries the access.
             return Some(FaultResult::Done);
         }
     } else if fault.order() > 0 && fault.split().is_err() {
@@ -321,7 +321,7 @@ fn cpu_fault_once(
         return Some(FaultResult::Bus);
     };
     if m.is_empty() {
-        // Somebody else moved it, or is about to: the access is tried again.
+        // Another task migrated it, or is about to: the CPU retries the access.
         return Some(FaultResult::Done);
     }
     let wanted = (page - range.first()) as usize;
@@ -391,8 +391,8 @@ pub(crate) fn prefetch(
         if out.no_memory > 0 {
             return Err(ENOMEM);
         }
-        // A page that did not move may be at home, not there at all, or in somebody's hands for a
-        // moment.
+        // A page that did not migrate may be on the host, not exist, or be in use by another task for
+        // a moment.
         if out.moved == range.count() as usize || !sys::any_on_device(vma, &bytes, owner()) {
             return Ok(());
         }

@@ -8,7 +8,7 @@
 //!
 //! - *hot*: all but a sixteenth of the memory, or but two blocks if that is more. What comes while
 //!   there is room is hot. The list is in the order in which units were last looked at, so its
-//!   front is the unit of which nobody knows a use for longest. A unit that is seen in use goes to
+//!   front is the unit whose last known use is the oldest. A unit that is seen in use goes to
 //!   the end and earns a credit; an idle one pays with a credit for going there. So what is used
 //!   often stays longer than what was used of late.
 //! - *cold*: what came later. It leaves in the order of arrival, unless it proves that it is used

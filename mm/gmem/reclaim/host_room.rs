@@ -16,20 +16,19 @@ kernel::sync::global_lock! {
     pub(crate) unsafe(uninit) static FILLING: Mutex<()> = ();
 }
 
-/// Where so many pages are left nobody waits: there is room for many who fill at a time.
+/// Free pages of the host above which faults do not take turns.
 const PLENTY: usize = 64 * PMD_PAGES;
 
 /// The right to fill pages of the host for a device that is full.
 ///
-/// Where the host is almost full, too, there is one at a time: two that both saw room for their
-/// pages would find it for the pages of one of them, and the OOM killer would make it for the
-/// other.
+/// Below [`PLENTY`] one fault fills pages at a time: two that both saw room could allocate more
+/// than there is, and start the OOM killer.
 pub(crate) struct Room {
     _filling: Option<GlobalGuard<FILLING>>,
 }
 
 impl Room {
-    /// Takes the right to fill so many pages; may wait until somebody else filled his.
+    /// Takes the right to fill so many pages; may wait until another fault filled its pages.
     ///
     /// # Errors
     ///

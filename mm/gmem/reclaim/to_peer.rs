@@ -3,7 +3,7 @@
 //! Eviction to another device that has room, which is nearer than the host.
 //!
 //! Only to a device that the process uses itself, whose driver copies between the two, and that was
-//! not full lately: nobody there has to leave for it. When that device fills up the pages go on to
+//! not full lately: nothing is evicted there for it. When that device fills up the pages go on to
 //! the host like others.
 
 use crate::{

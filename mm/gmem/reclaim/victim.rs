@@ -107,7 +107,7 @@ impl Hunt {
         self.kept = Some(victim);
     }
 
-    /// Notes that nothing of the last victim left: it may be on its way in. Others come first now.
+    /// Deprioritize a victim none of whose pages migrated: they may be on their way in.
     pub(crate) fn in_vain(&mut self, memory: &Memory) {
         if let Some(unit) = self.last.take() {
             memory.decide(&mut self.search, unit, Seen::Stuck);

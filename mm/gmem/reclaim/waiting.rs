@@ -84,8 +84,8 @@ impl Waiting {
         self.renew();
     }
 
-    /// Locks are taken anew, under which it may do as much again; it waits as long again only if it
-    /// was somebody else who made that necessary.
+    /// Resets the bounds after the locks were dropped and retaken; the bound of the wait only if
+    /// another task made that necessary.
     pub(crate) fn renew(&mut self) {
         // Who pauses waited enough.
         if !self.must_pause {

@@ -2,15 +2,15 @@
 
 //! Keeping some device memory free.
 //!
-//! Once a device was full, a worker evicts whenever less than the low mark is free, until the high
-//! mark is, so that faults find room. A fault that finds none while the worker is at it waits for
-//! what it frees next; only when nobody works for it, or for too long, it evicts by itself.
+//! Once a device was full, a worker evicts below the low watermark until the high watermark is
+//! free, so that faults find room. A fault that finds none while the worker runs waits for what
+//! it frees next; it evicts by itself only if no worker runs, or after a timeout.
 //!
 //! A device that was never full keeps what it has: a working set that just fits stays.
 //!
 //! What just came is about to be used, and stays, and what is on its way has to. If nothing else is
-//! left the worker rests, ready to go on when somebody asks; only if nobody does for a while it
-//! takes of that, too.
+//! left the worker rests until a fault asks for room; only if none does for a while it evicts
+//! those, too.
 
 use crate::{
     device::memory::Memory,
@@ -44,8 +44,8 @@ use kernel::{
     }, //
 };
 
-/// How long nobody asks for anything until what came last counts as used; long beside the time
-/// that it takes to bring it again.
+/// Time without a request after which what came last may be evicted, in milliseconds; long beside
+/// the time of a refault.
 const QUIET_MS: u32 = 500;
 
 /// So many evictions in a row may come to nothing.
@@ -68,7 +68,7 @@ const MIN_CHUNKS: usize = 8;
 struct State {
     /// The worker is queued or runs.
     active: bool,
-    /// It found nothing that may leave, and waits for somebody to ask.
+    /// It found nothing that may be evicted, and waits for a request.
     resting: bool,
     /// The memory is about to leave.
     closed: bool,
@@ -166,7 +166,7 @@ impl Worker {
         let low = self.low(memory);
         let free = memory.free(low.whole);
         if had_room && free >= low.pages {
-            // Somebody gave a lot back, more than leaves to make room.
+            // A process gave a lot back, more than one eviction frees.
             let lot = (8 * low.pages).max(MANY_CHUNKS * PMD_PAGES);
             self.full.store(free < lot, Relaxed);
             return;
@@ -254,7 +254,7 @@ impl Worker {
         }
     }
 
-    /// Rests until somebody asks for room, and returns whether somebody did.
+    /// Rests until a fault asks for room, and returns whether one did.
     fn is_asked(&self) -> bool {
         let mut state = self.state.lock();
         if state.closed {

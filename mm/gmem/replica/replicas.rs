@@ -48,7 +48,7 @@ use kernel::{
 /// The first page of a window, and the device.
 type Key = (u64, u32);
 
-/// What no key is below.
+/// Smallest key.
 const FIRST: Key = (0, 0);
 
 fn after((first, device): Key) -> Key {

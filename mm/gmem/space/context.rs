@@ -45,8 +45,8 @@ const MAX_SPARES: usize = 4;
 struct Gate {
     open: bool,
     inside: usize,
-    /// Scratch memory that no fault uses. The first was made with the context, so that a host that
-    /// is full kills nobody for it: who finds none and gets none waits for that one.
+    /// Scratch memory that no fault uses. The first is preallocated with the context: a fault that
+    /// finds none, and can allocate none, waits for that one.
     spares: KVec<KBox<Batch>>,
 }
 

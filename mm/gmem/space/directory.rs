@@ -188,7 +188,7 @@ impl Directory {
     /// under the map lock only.
     ///
     /// With `forget` nothing remains of the entries and reservations of the range: the pages went
-    /// away or may be held by somebody else. Without, the holder stays known and reservations stay:
+    /// away or may have another holder. Without, the holder stays known and reservations stay:
     /// this is for a change of access rights, and for the notification that a migration which has
     /// reserved the range gets of itself.
     pub(crate) fn invalidate(

@@ -2,8 +2,8 @@
 
 //! What the logical page table says about a page.
 
-/// The device that holds the bytes of a page, as 1 to [`Entry::MAX_HOLDER`]; 0 is the host, or
-/// nobody knows: the CPU page table has the answer.
+/// The device that holds the bytes of a page, as 1 to [`Entry::MAX_HOLDER`]; 0 is the host, or not
+/// known: the CPU page table has the answer.
 pub(crate) type Holder = u8;
 
 /// A directory entry, packed into [`Entry::BITS`] bits.

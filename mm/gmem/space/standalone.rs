@@ -186,7 +186,7 @@ pub(crate) fn unmap(space: &Space, range: PageRange) -> Result {
             .is_some_and(|(entry, _)| !range.covers(entry))
     };
 
-    // A device may hold a block in one entry, which goes whole, and nobody would fault it in again.
+    // A device may map a block by one entry, which goes whole, and is not faulted in again.
     if !addresses.has(range) || ends.into_iter().flatten().any(is_cut) {
         return Err(EINVAL);
     }

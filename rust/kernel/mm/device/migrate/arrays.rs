@@ -9,8 +9,8 @@ use crate::{
 };
 use core::ptr::null_mut;
 
-/// Scratch memory of a migration, one element a page. It needs no pages in a row, for which a host
-/// that is full would kill somebody.
+/// Scratch memory of a migration, one element a page. Allocated in base pages: no order above 0
+/// is needed, and no OOM kill for it.
 pub struct Arrays {
     /// The sources of all pages, then the destinations.
     both: KVVec<usize>,

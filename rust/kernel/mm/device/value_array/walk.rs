@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
     /// After an operation failed for lack of memory: allocates, and returns whether to try again.
     /// Must not be called with the lock held. Otherwise frees what was allocated and not used.
     pub(super) fn nomem(&mut self) -> bool {
-        // Charged; but a memory cgroup that is full makes this fail, and kills nobody.
+        // Charged; a full memory cgroup makes this fail, without an OOM kill.
         const GFP: bindings::gfp_t =
             bindings::GFP_KERNEL_ACCOUNT | 1 << bindings::___GFP_RETRY_MAYFAIL_BIT;
 
