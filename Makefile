@@ -2,7 +2,7 @@
 # The one entry point; every target is a script in scripts/ that has a --help.
 
 ARCH ?= x86_64
-MODEL ?= 2 1 2 0
+MODEL ?= 2 1 2 1
 CONFIG ?= $(if $(filter arm64,$(ARCH)),arm64,release)
 export GMEM_CACHE KSRC
 

@@ -12,9 +12,9 @@
 //! A new entry is so: [`Run::check_entry`]. A change of a page table that would end it comes after
 //! the callback, when there are no entries: [`State::check_change`]. Copies go with the entries
 //! (`State::callback()`, `State::drop_copy()`), devices without pages ("nothing on a gone device"),
-//! contexts after `State::invalidate_on()`. From that follow "no stale read" with "no lost write" and
-//! [`State::copies_can_be_used`], "no dangling entry" and "one holder". Mistakes in what takes the
-//! entries away are looked for where entries are kept.
+//! contexts after `State::invalidate_on()`. From that follow "no stale read" with "no lost write"
+//! and [`State::copies_can_be_used`], "no dangling entry" and "one holder". Mistakes in what takes
+//! the entries away are looked for where entries are kept.
 
 use crate::{
     run::{Kept, Run},

@@ -3,8 +3,8 @@
 //! protocol; `2 2 2 1` when nothing is said.
 //!
 //! FORK is 1 or 0. A WORD is the name of a mistake; `lockstep`, so that operations have to end when
-//! all take turns; `entry`, to follow an entry of a device; `full`, to explore each step, each write
-//! and all entries; `without-OPERATION`, so that one of those never begins.
+//! all take turns; `entry`, to follow an entry of a device; `full`, to explore each step, each
+//! write and all entries; `without-OPERATION`, so that one of those never begins.
 
 use gmem_model::{
     mistake::{name_of, Mistake},

@@ -82,8 +82,8 @@ impl Mistake {
         name_of(&self)
     }
 
-    /// Returns the mutation of `scripts/mutations` that makes this mistake in the kernel, if there is
-    /// one; for the others there is a patch in `mutations`.
+    /// Returns the mutation of `scripts/mutations` that makes this mistake in the kernel, if there
+    /// is one; for the others there is a patch in `mutations`.
     pub fn mutation(self) -> Option<&'static str> {
         match self {
             Self::NoSequenceCheck => Some("no-sequence-check"),
@@ -100,8 +100,8 @@ impl Mistake {
         }
     }
 
-    /// Is it only a mistake between the start of an invalidation and its end, which `merge.rs` makes
-    /// one step?
+    /// Is it only a mistake between the start of an invalidation and its end, which `merge.rs`
+    /// makes one step?
     pub fn needs_each_step(self) -> bool {
         self == Self::FlushAfterReturn
     }

@@ -5,10 +5,10 @@
 //!
 //! - Writes come at once. No step depends on the bytes, and the fewer frames have those written
 //!   last, the more is wrong. Who may write a page writes it as soon as that is so, and again
-//!   whenever somebody has copied it: of all orders of writes that is the one after which the fewest
-//!   frames have the bytes. A write goes where the CPU's page table points. Where these are not the
-//!   bytes written last, none is made, so that it does not hide the write that was lost. A device
-//!   that writes where the page table does not point has an entry that "one holder" forbids.
+//!   whenever somebody has copied it: of all orders of writes that is the one after which the
+//!   fewest frames have the bytes. A write goes where the CPU's page table points. Where these are
+//!   not the bytes written last, none is made, so that it does not hide the write that was lost. A
+//!   device that writes where the page table does not point has an entry that "one holder" forbids.
 //! - What no step of an operation reads any more is forgotten.
 
 use crate::{

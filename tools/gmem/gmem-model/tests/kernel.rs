@@ -24,7 +24,7 @@ fn has(file: &str, text: &str, function: &str) -> bool {
         }
         // A definition in C begins at the margin, and is no call.
         let margin = line.starts_with(|c: char| c.is_ascii_alphabetic());
-        margin && !line.ends_with(';') && head.ends_with([' ', '*'])
+        margin && !line.ends_with(';') && (head.is_empty() || head.ends_with([' ', '*']))
     };
     text.lines().any(begins) || text.contains(&format!("fn {function}<"))
 }
@@ -45,7 +45,7 @@ fn each_step_is_a_function_of_the_kernel() {
             continue;
         };
         let functions: Vec<_> = rest
-            .split(|c: char| c == ' ' || c == ',')
+            .split([' ', ','])
             .filter_map(|word| word.strip_suffix(':').unwrap_or(word).strip_suffix("()"))
             .filter_map(|path| path.rsplit("::").next())
             .collect();
