@@ -293,6 +293,17 @@ fn a_child_inherits_all_but_the_pin() {
 }
 
 #[test]
+fn only_the_named_device_stops_using_a_page_where_it_is() {
+    let both = Attributes::NONE
+        .with(Change::AccessedBy(1))
+        .with(Change::AccessedBy(2));
+    let left = both.with(Change::NoAccessedBy(Some(1)));
+    assert!(!left.is_accessed_by(1));
+    assert!(left.is_accessed_by(2));
+    assert!(both.with(Change::NoAccessedBy(None)).is_none());
+}
+
+#[test]
 fn a_device_without_a_bit_has_no_attribute() {
     assert!(Attributes::NONE.with(Change::AccessedBy(64)).is_none());
     assert!(!Attributes::NONE

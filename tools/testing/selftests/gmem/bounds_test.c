@@ -71,6 +71,26 @@ static int work(size_t len, int advice, uint8_t byte)
 	return 0;
 }
 
+/* All copies of a large mapping go at once. */
+TEST_F_TIMEOUT(bounds, copies, 120)
+{
+	size_t len = 64 * MiB, i;
+	char *buf = buf_alloc(len);
+
+	buf_fill(buf, len, 3);
+	ASSERT_EQ(0, hmadvise(-1, buf, len, MADV_READ_MOSTLY));
+	for (i = 0; i < len; i += BLOCK)
+		ASSERT_EQ(0, npu_run1(self->fd, cmd_read(buf + i, BLOCK)));
+	ASSERT_EQ(len, copied(0));
+	/* One call of the notifier. */
+	ASSERT_EQ(0, mprotect(buf, len, PROT_NONE));
+	EXPECT_EQ(0, copied(0));
+	EXPECT_EQ(64, file_find(HOLDS, "copies"));
+	ASSERT_EQ(0, mprotect(buf, len, PROT_READ | PROT_WRITE));
+	EXPECT_TRUE(buf_check(buf, len, 3));
+	munmap(buf, len);
+}
+
 /* Blocks and small pages of several processes push each other out. */
 TEST_F_TIMEOUT(bounds, eviction, 300)
 {
@@ -91,26 +111,6 @@ TEST_F_TIMEOUT(bounds, eviction, 300)
 	EXPECT_WITHIN(64, "chunks");
 	EXPECT_WITHIN(512, "pages");
 	EXPECT_WITHIN(50, "wait_ms");
-}
-
-/* All copies of a large mapping go at once. */
-TEST_F_TIMEOUT(bounds, copies, 120)
-{
-	size_t len = 64 * MiB, i;
-	char *buf = buf_alloc(len);
-
-	buf_fill(buf, len, 3);
-	ASSERT_EQ(0, hmadvise(-1, buf, len, MADV_READ_MOSTLY));
-	for (i = 0; i < len; i += BLOCK)
-		ASSERT_EQ(0, npu_run1(self->fd, cmd_read(buf + i, BLOCK)));
-	ASSERT_EQ(len, copied(0));
-	/* One call of the notifier. */
-	ASSERT_EQ(0, mprotect(buf, len, PROT_NONE));
-	EXPECT_EQ(0, copied(0));
-	EXPECT_EQ(64, file_find(HOLDS, "copies"));
-	ASSERT_EQ(0, mprotect(buf, len, PROT_READ | PROT_WRITE));
-	EXPECT_TRUE(buf_check(buf, len, 3));
-	munmap(buf, len);
 }
 
 GMEM_TEST_MAIN

@@ -270,6 +270,7 @@ TEST_F(dmem, small)
 /* Over its limit a group evicts itself; nobody else notices. */
 TEST_F(dmem, own_pages_first)
 {
+	long long evicted = npu_stat(0, "evicted"), direct = npu_stat(0, "evict_direct");
 	struct tenant a, b;
 
 	dmem_set("gmem-a", "dmem.max", 4 * MiB);
@@ -282,6 +283,10 @@ TEST_F(dmem, own_pages_first)
 	EXPECT_GE(4 * MiB, dmem("gmem-a", "dmem.current"));
 	EXPECT_GE(4 * MiB / self->page, a.report->resident);
 	ASSERT_LT(0, a.report->resident);
+	/* The device has room, so that nobody but the group works for it. */
+	evicted = npu_stat(0, "evicted") - evicted;
+	EXPECT_LE(8 * MiB, evicted);
+	EXPECT_EQ(evicted, npu_stat(0, "evict_direct") - direct);
 	tenant_do(&a, READ);
 	EXPECT_TRUE(a.report->intact);
 	EXPECT_GE(4 * MiB, dmem("gmem-a", "dmem.current"));
@@ -485,6 +490,41 @@ TEST_F(dmem, room_for_one_operand)
 	EXPECT_TRUE(a.report->intact);
 	tenant_do(&a, EXIT);
 	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+}
+
+/* Returns an exit code. */
+static int stream_past_a_pin(void)
+{
+	int fd, pass, i;
+	char *buf;
+
+	group_enter("gmem-a");
+	fd = npu_open(0);
+	buf = buf_alloc(4 * BLOCK);
+	if (hmadvise(npu_info(fd).hnid, buf, BLOCK, MADV_PINNED))
+		return 1;
+	for (pass = 0; pass < 2; pass++) {
+		for (i = 0; i < 4; i++) {
+			if (npu_run1(fd, cmd_fill(buf + i * BLOCK, i, BLOCK)))
+				return 2;
+			if (!on_device(buf, BLOCK))
+				return 3;
+		}
+	}
+	return buf_is(buf + BLOCK, BLOCK, 1) ? 0 : 4;
+}
+
+/* A group over its limit evicts what it did not pin. */
+TEST_F(dmem, pinned_pages_stay)
+{
+	pid_t pid;
+
+	dmem_set("gmem-a", "dmem.max", 4 * MiB);
+	pid = fork();
+	if (!pid)
+		_exit(stream_past_a_pin());
+	EXPECT_EQ(0, child_result(pid, ENOUGH));
+	EXPECT_TRUE(dmem_wait("gmem-a", 0));
 }
 
 GMEM_TEST_MAIN

@@ -157,11 +157,26 @@ TEST_F(life, close_with_running_jobs)
 	EXPECT_GT(start + 2000, now_ms());
 }
 
-/* Closing the file leaves the data where it is, and reachable. */
+/* How many pages of the only process with devices these map. */
+static int pages_mapped(void)
+{
+	char text[256] = "", *mapped;
+
+	file_read("/sys/kernel/debug/gmem/spaces", text, sizeof(text));
+	mapped = strstr(text, "mapped=");
+	return mapped ? atoi(mapped + strlen("mapped=")) : -1;
+}
+
+/* Closing the file leaves the data where it is, and reachable; nothing maps it any more. */
 TEST_F(life, close_with_data_on_the_device)
 {
+	int other = npu_open(1);	/* keeps the address space */
+
+	ASSERT_EQ(self->len / page_size(), pages_mapped());
 	close(self->fd);
 	self->fd = -1;
+	EXPECT_EQ(0, pages_mapped());
+	close(other);
 	ASSERT_TRUE(on_device(self->buf, self->len));
 	EXPECT_TRUE(buf_check(self->buf, self->len, 1));
 }

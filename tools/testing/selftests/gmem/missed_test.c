@@ -95,6 +95,98 @@ TEST_F(missed, large_translation_is_flushed)
 	munmap(block, BLOCK);
 }
 
+/* One change takes pages that do not touch. */
+TEST_F(missed, translations_of_several_pages_are_flushed)
+{
+	static const size_t pages[] = { 0, 3, 9, 15 };
+	uint32_t *words[ARRAY_SIZE(pages)];
+	size_t i, pass;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		words[i] = (uint32_t *)(self->buf + pages[i] * page_size());
+		*words[i] = 1;
+		ASSERT_EQ(0, to_device(self->fd, words[i], page_size()));
+	}
+	ASSERT_EQ(ARRAY_SIZE(pages), pages_on_device(self->buf, AREA));
+	/* On both cores, as it happens. */
+	for (pass = 0; pass < 2; pass++)
+		for (i = 0; i < ARRAY_SIZE(pages); i++)
+			ASSERT_EQ(1, device_sees(self, words[i]));
+	ASSERT_EQ(0, madvise(self->buf, AREA, MADV_DONTNEED));
+	for (i = 0; i < ARRAY_SIZE(pages); i++)
+		*words[i] = 2;
+	for (pass = 0; pass < 2; pass++)
+		for (i = 0; i < ARRAY_SIZE(pages); i++)
+			EXPECT_EQ(2, device_sees(self, words[i]));
+}
+
+/* Both contexts of a device lose a page that goes home. */
+TEST_F(missed, every_context_loses_a_page)
+{
+	int fds[] = { self->fd, npu_open(0) };
+	uint32_t *word = (uint32_t *)self->buf;
+	size_t i;
+
+	*word = 1;
+	for (i = 0; i < ARRAY_SIZE(fds); i++) {
+		self->fd = fds[i];
+		ASSERT_EQ(0, to_device(self->fd, word, page_size()));
+		ASSERT_EQ(1, device_sees(self, word));
+	}
+	ASSERT_TRUE(on_device(word, page_size()));
+	*word = 2;
+	for (i = ARRAY_SIZE(fds); i-- > 0;) {
+		self->fd = fds[i];
+		EXPECT_EQ(2, device_sees(self, word));
+		/* It is at home again for the next one. */
+		EXPECT_EQ(2, *word);
+	}
+	self->fd = fds[0];
+	close(fds[1]);
+}
+
+/* A context that comes later asks for a part of a large device page. */
+TEST_F(missed, middle_of_a_large_page)
+{
+	char *block = buf_alloc(BLOCK), *same = buf_alloc(BLOCK);
+	size_t part = BLOCK / 2 + AREA, at;
+	int other, first = self->fd;
+
+	ASSERT_EQ(0, madvise(block, BLOCK, MADV_HUGEPAGE));
+	buf_fill(block, BLOCK, 5);
+	buf_fill(same, BLOCK, 5);
+	ASSERT_EQ(0, to_device(first, block, BLOCK));
+	ASSERT_TRUE(on_device(block, BLOCK));
+	other = npu_open(0);
+	ASSERT_EQ(0, to_device(other, block + part, AREA));
+	self->fd = other;
+	for (at = part; at < part + AREA; at += page_size())
+		EXPECT_EQ(*(uint32_t *)(same + at), device_sees(self, block + at));
+	self->fd = first;
+	close(other);
+	EXPECT_TRUE(on_device(block, BLOCK));
+	EXPECT_TRUE(buf_check(block, BLOCK, 5));
+	munmap(block, BLOCK);
+	munmap(same, BLOCK);
+}
+
+/* Of a run of device pages the first is free, the others are not. */
+TEST_F(missed, run_of_which_one_page_is_free)
+{
+	char *one = self->buf, *two = self->buf + BLOCK / 2;
+	size_t page = page_size();
+
+	memset(one, 1, AREA);
+	memset(two, 2, AREA);
+	ASSERT_EQ(0, to_device(self->fd, one, AREA));
+	ASSERT_TRUE(on_device(one, AREA));
+	ASSERT_EQ(0, madvise(one, page, MADV_DONTNEED));
+	ASSERT_EQ(0, to_device(self->fd, two, AREA));
+	ASSERT_TRUE(on_device(two, AREA));
+	EXPECT_TRUE(buf_is(one + page, AREA - page, 1));
+	EXPECT_TRUE(buf_is(two, AREA, 2));
+}
+
 /*
  * Reclaim drops pages after MADV_FREE if they are clean. Those that the device
  * does not write show that it does.
@@ -135,14 +227,38 @@ TEST_F(missed, host_page_mapped_writable_is_dirty)
 	expect_only_control_dropped(_metadata, self);
 }
 
+/* KPF_ flags of the page at an address; 0 when there is none. */
+static uint64_t page_flags(const char *addr)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0, found = 0;
+
+	if (pread(pagemap, &entry, sizeof(entry),
+		  (uintptr_t)addr / page_size() * sizeof(entry)) != sizeof(entry))
+		die("cannot read pagemap");
+	entry &= (1ULL << 55) - 1;
+	if (entry && pread(flags, &found, sizeof(found), entry * sizeof(found)) != sizeof(found))
+		die("cannot read kpageflags");
+	close(flags);
+	close(pagemap);
+	return found;
+}
+
+#define DIRTY	(1 << 4)
+
 TEST_F(missed, page_that_came_home_is_dirty)
 {
+	size_t at;
+
 	make_lazy(_metadata, self);
 	ASSERT_EQ(0, npu_run1(self->fd, cmd_fill(LAZY, 0x4a, AREA)));
 	ASSERT_TRUE(on_device(LAZY, AREA));
 	ASSERT_EQ(0, pages_on_device(CONTROL, AREA));
 	ASSERT_EQ(0, to_home(LAZY, AREA));
 	ASSERT_EQ(0, pages_on_device(LAZY, AREA));
+	for (at = 0; at < AREA; at += page_size())
+		EXPECT_EQ(DIRTY, page_flags(LAZY + at) & DIRTY);
 	expect_only_control_dropped(_metadata, self);
 }
 
@@ -223,11 +339,14 @@ TEST_F_TIMEOUT(missed, page_that_changes_while_it_is_mapped, 60)
 
 	ASSERT_EQ(0, madvise(other, BLOCK, MADV_NOHUGEPAGE));
 	ASSERT_EQ(0, hmadvise(npu_info(self->fd).hnid, self->buf, BLOCK, MADV_ACCESSED_BY));
+	/* A page next to it keeps the directory's node, which would be missed otherwise. */
+	self->buf[page_size()] = 9;
+	ASSERT_EQ(9, device_sees(self, self->buf + page_size()));
 	*word = 1;
-	ASSERT_EQ(0, file_write(slow, "500"));
+	ASSERT_EQ(0, file_write(slow, "1000"));
 	job = npu_start(self->fd, &cmd, 1);
 	ASSERT_NE(0, job);
-	sleep_ms(200);
+	sleep_ms(400);
 	/* The page goes, somebody else gets it, and another one takes its place. */
 	EXPECT_EQ(0, madvise(self->buf, page_size(), MADV_DONTNEED));
 	memset(other, 0xee, BLOCK);
