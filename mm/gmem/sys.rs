@@ -8,13 +8,12 @@ use kernel::{
     error::to_result,
     mm::{
         device::{
+            mmap::MmapLocked,
             pagemap::Owner,
             vma::MmapVma, //
         },
-        virt::VmaRef,
         Mm,
-        MmWithUser,
-        MmapReadGuard, //
+        MmWithUser, //
     },
     prelude::*,
     types::NotThreadSafe, //
@@ -132,14 +131,14 @@ pub(crate) fn populate(mm: &MmWithUser, start: usize, len: usize) -> Result {
 /// Returns the first address of a range, in bytes, of which the page is in the memory of a device
 /// that others than `owner` manage.
 pub(crate) fn foreign(
-    mm: &MmWithUser,
-    _mmap: &MmapReadGuard<'_>,
+    mmap: &impl MmapLocked,
     range: core::ops::Range<usize>,
     owner: Owner,
 ) -> Option<usize> {
-    // SAFETY: `mm` is alive, and mmap_lock is held as the guard shows.
+    let mm = mmap.mm().as_raw();
+    // SAFETY: The process is alive, and its mmap_lock is held, as the guard shows.
     let addr = unsafe {
-        bindings::gmem_find_on_device(mm.as_raw(), range.start, range.end, owner.as_raw(), false)
+        bindings::gmem_find_on_device(mm, range.start, range.end, owner.as_raw(), false)
     };
     (addr < range.end).then_some(addr)
 }
@@ -302,8 +301,8 @@ pub(crate) fn node_allowed(nid: i32) -> bool {
 
 /// Returns the device node that the memory policy of `vma`, or of its process, names for the
 /// address; `nid` is the node of the device that asks.
-pub(crate) fn policy_node(vma: &VmaRef, addr: usize, nid: i32) -> Option<i32> {
-    // SAFETY: mmap_lock is held as long as the reference lives.
+pub(crate) fn policy_node(vma: &MmapVma, addr: usize, nid: i32) -> Option<i32> {
+    // SAFETY: mmap_lock is held as long as the reference lives, by the type.
     let node = unsafe { bindings::gmem_policy_node(vma.as_ptr(), addr, nid) };
     (node >= 0).then_some(node)
 }

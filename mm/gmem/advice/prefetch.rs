@@ -133,7 +133,7 @@ fn from_others(mm: &MmWithUser, range: PageRange) -> Result {
         let rest = next..range.end_byte() as usize;
         let found = {
             let mmap = mm.mmap_read_lock();
-            sys::foreign(mm, &mmap, rest, owner())
+            sys::foreign(&mmap, rest, owner())
         };
         let Some(addr) = found else {
             return Ok(());

@@ -55,7 +55,10 @@ use kernel::{
                 MmapGuard,
                 StillGuard, //
             },
-            vma as vma_info, //
+            vma::{
+                self as vma_info,
+                MmapVma, //
+            }, //
         },
         virt::VmaRef,
         MmWithUser, //
@@ -428,7 +431,7 @@ impl Part<'_> {
 /// Returns whether a memory policy wants the pages on this device, or says nothing of devices.
 pub(crate) fn policy_allows(
     space: &Space,
-    vma: &VmaRef,
+    vma: &MmapVma,
     piece: PageRange,
     memory: &Memory,
 ) -> bool {

@@ -57,9 +57,9 @@ use kernel::{
                 self,
                 PagePfn, //
             },
-            mmap::MmapGuard, //
+            mmap::MmapGuard,
+            vma::MmapVma, //
         },
-        virt::VmaRef, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -72,7 +72,7 @@ impl Part<'_> {
     pub(crate) fn map_copies(
         &self,
         memory: &Arc<Memory>,
-        vma: &VmaRef,
+        vma: &MmapVma,
         piece: PageRange,
         vma_pages: PageRange,
         watch: &Watch,
@@ -119,7 +119,7 @@ impl Part<'_> {
     fn duplicate(
         &self,
         memory: &Arc<Memory>,
-        vma: &VmaRef,
+        vma: &MmapVma,
         wanted: PageRange,
         range: PageRange,
         lease: Option<&Lease>,
@@ -177,7 +177,7 @@ impl Part<'_> {
     fn draft(
         &self,
         memory: &Arc<Memory>,
-        vma: &VmaRef,
+        vma: &MmapVma,
         wanted: PageRange,
         part: PageRange,
         lease: Option<&Lease>,

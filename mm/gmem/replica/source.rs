@@ -7,6 +7,7 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     mm::{
+        device::vma::MmapVma,
         virt::VmaRef,
         MmWithUser, //
     },
@@ -134,7 +135,7 @@ fn lease_ptr(lease: Option<&Lease>) -> *mut bindings::gmem_lease {
 /// notifications, so the map lock must not be held. `may_drain` says that the lists of other CPUs
 /// may be emptied, which is waited for, and becomes `false` when they were.
 pub(crate) fn take(
-    vma: &VmaRef,
+    vma: &MmapVma,
     range: PageRange,
     lease: Option<&Lease>,
     may_drain: &mut bool,

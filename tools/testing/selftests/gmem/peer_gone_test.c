@@ -13,7 +13,12 @@
 #include "gmem_util.h"
 
 #define HOLD	"/sys/kernel/debug/gmem_hold_read"
-#define UNPLUG	"/sys/kernel/debug/npu_stub/npu1/unplug"
+/*
+ * One for which no node number is left (gmem.nodes=4): taking a node away waits for
+ * the mmap_lock of every process, and so for the fault.
+ */
+#define OTHER	5
+#define UNPLUG	"/sys/kernel/debug/npu_stub/npu5/unplug"
 #define ENOUGH	20000	/* ms */
 
 FIXTURE(gone)
@@ -38,7 +43,7 @@ FIXTURE_SETUP(gone)
 	if (access(HOLD, F_OK))
 		SKIP(return, "no GMEM_FAULT_INJECTION");
 	npu_unload();
-	npu_require(&(struct npu_config){ .count = 2 });
+	npu_require(&(struct npu_config){ .count = OTHER + 1, .mem_mib = 32 });
 	self->len = BLOCK;
 	self->buf = buf_alloc(self->len);
 	self->out = buf_alloc(self->len);
@@ -48,7 +53,7 @@ FIXTURE_SETUP(gone)
 	/* The device uses it where it is, so that the page is looked at. */
 	ASSERT_EQ(0, hmadvise(npu_info(self->fd).hnid, self->buf, self->len,
 			      MADV_ACCESSED_BY));
-	other = npu_open(1);
+	other = npu_open(OTHER);
 	ASSERT_EQ(0, to_device(other, self->buf, self->len));
 	close(other);
 	ASSERT_TRUE(on_device(self->buf, self->len));
