@@ -325,3 +325,25 @@ fn what_came_and_was_not_used_leaves_first() {
     let cold = victim(&mut ranking, Search::ahead(1)).unwrap();
     assert!(cold >= SLOTS / 16 * 15, "slot {cold} is hot");
 }
+
+/// What comes back soon is worth more than the idle hot one; what is new is not.
+#[test]
+fn what_comes_back_soon_is_hot() {
+    for (space, comes_back) in [(1, true), (2, false)] {
+        let mut ranking = full();
+        // The search finds the oldest hot one idle, too.
+        let old = victim(&mut ranking, Search::new(1)).unwrap();
+        assert_eq!(old, SLOTS / 32 * 30);
+        ranking.remove(Unit::slot(old));
+        ranking.insert(Unit::slot(old), Key::new(space, u64::from(old) * 16));
+        // The cold ones leave, of which it or the hot one is the last.
+        ranking.rest();
+        ranking.rest();
+        let mut last = old;
+        for _ in 0..SLOTS / 16 {
+            last = victim(&mut ranking, Search::ahead(1)).unwrap();
+            ranking.remove(Unit::slot(last));
+        }
+        assert_eq!(last, if comes_back { 0 } else { old });
+    }
+}
