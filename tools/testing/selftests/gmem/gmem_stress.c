@@ -335,6 +335,8 @@ int main(int argc, char **argv)
 		all->of[i].pid = pid;
 	}
 	ok = wait_all();
+	if (!ok)
+		trace_show();
 	log_totals();
 	for (i = 0; i < all->workers; i++)
 		digest = mix(digest ^ all->of[i].digest);

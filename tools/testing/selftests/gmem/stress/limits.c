@@ -13,8 +13,10 @@
 #define KSM		"/sys/kernel/mm/ksm/"
 #define KHUGEPAGED	"/sys/kernel/mm/transparent_hugepage/khugepaged/"
 #define ZRAM		"/dev/zram0"
+#define TRACING		"/sys/kernel/tracing/"
 #define ZRAM_SIZE	(128 * MiB)
 #define NPU_MIB		8
+#define EVENTS		300	/* that a failure tells */
 
 /* What is set for the run, and what it was before. */
 static struct setting {
@@ -27,6 +29,7 @@ static struct setting {
 	{ KHUGEPAGED "scan_sleep_millisecs", "5", "" },
 	{ KHUGEPAGED "alloc_sleep_millisecs", "5", "" },
 	{ KHUGEPAGED "pages_to_scan", "2048", "" },
+	{ TRACING "events/gmem/enable", "1", "" },
 };
 
 static const struct npu_config npus = { .count = NPUS, .mem_mib = NPU_MIB };
@@ -86,6 +89,29 @@ void host_set_up(void)
 		group_path(path, i, "");
 		mkdir(path, 0755);
 	}
+}
+
+/* What GMEM did until it failed. */
+void trace_stop(void)
+{
+	file_write(TRACING "tracing_on", "0");
+}
+
+void trace_show(void)
+{
+	static char last[EVENTS][256];
+	FILE *f = fopen(TRACING "trace", "re");
+	unsigned int nr = 0, i;
+
+	while (f && fgets(last[nr % EVENTS], sizeof(*last), f))
+		nr++;
+	if (f)
+		fclose(f);
+	fprintf(stderr, "# the last events of GMEM:\n");
+	for (i = nr < EVENTS ? 0 : nr - EVENTS; i < nr; i++)
+		fprintf(stderr, "# %s", last[i % EVENTS]);
+	file_write(TRACING "trace", "");
+	file_write(TRACING "tracing_on", "1");
 }
 
 static void group_remove(const char *path)

@@ -167,6 +167,33 @@ static void print_page(const struct range *r)
 		(unsigned long long)entry);
 }
 
+/* The mappings of a region and of its other place, with their flags. */
+static void print_vmas(const struct range *r)
+{
+	const struct region *region = &me.regions[r->region];
+	unsigned long start, end, at = (uintptr_t)region->at;
+	FILE *f = fopen("/proc/self/smaps", "re");
+	bool inside = false;
+	char line[256];
+	int i;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
+			inside = at < end && start < at + region->len;
+			for (i = 0; i < 2; i++) {
+				at = (uintptr_t)(region->places[i] ?: region->at);
+				inside |= at < end && start < at + region->len;
+			}
+			if (inside)
+				fprintf(stderr, "# %s", line);
+		} else if (inside && !strncmp(line, "VmFlags:", 8)) {
+			fprintf(stderr, "#   %s", line);
+		}
+	}
+	if (f)
+		fclose(f);
+}
+
 void show_last(unsigned int index)
 {
 	const struct worker_state *of = &all->of[index];
@@ -188,12 +215,15 @@ void wrong(const struct range *r, const char *fmt, ...)
 		_exit(KSFT_FAIL);
 	fprintf(stderr, "# seed %llu: process %u, step %u, generation %u: ",
 		(unsigned long long)all->seed, me.index, me.step, me.generation);
+	trace_stop();
 	va_start(args, fmt);
 	vfprintf(stderr, fmt, args);
 	va_end(args);
 	fprintf(stderr, "\n");
-	if (r)
+	if (r) {
 		print_page(r);
+		print_vmas(r);
+	}
 	show_last(me.index);
 	if (me.log && !me.generation)
 		fflush(me.log);

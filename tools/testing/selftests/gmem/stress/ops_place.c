@@ -19,6 +19,31 @@ static char *other_place(const struct region *region)
 	return region->places[region->at == region->places[0]];
 }
 
+/*
+ * Several mappings may have to move. When a signal comes - work of io_uring is one -
+ * while pages that KSM merged are taken apart for that, the kernel begins again, does
+ * not find what has moved already, and says EFAULT.
+ */
+static bool moves(char *from, char *to, size_t len)
+{
+	size_t done = 0, before;
+	unsigned char core;
+
+	while (mremap(from + done, len - done, len - done,
+		      MREMAP_MAYMOVE | MREMAP_FIXED, to + done) != to + done) {
+		if (errno != EFAULT)
+			return false;
+		before = done;
+		while (done < len && mincore(from + done, page_size(), (void *)&core))
+			done += page_size();
+		if (done == before || done == len) {
+			errno = EFAULT;
+			return false;
+		}
+	}
+	return true;
+}
+
 /* The whole region goes to its other place. */
 static int mremap_all(struct range *r)
 {
@@ -27,8 +52,7 @@ static int mremap_all(struct range *r)
 
 	r->off = 0;
 	r->len = region->len;
-	if (mremap(from, region->len, region->len, MREMAP_MAYMOVE | MREMAP_FIXED,
-		   to) != to)
+	if (!moves(from, to, region->len))
 		wrong(r, "mremap: %s", strerror(errno));
 	reserve(from, region->len);
 	region->at = to;
@@ -46,13 +70,13 @@ static int mremap_part(struct range *r)
 
 	note(npu);
 	note(byte);
-	if (mremap(from, r->len, r->len, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+	if (!moves(from, to, r->len))
 		wrong(r, "mremap of a part: %s", strerror(errno));
 	memset(shadow(r), byte, r->len);
 	err = job(npu, &c, 1);
 	if (err)
 		memcpy(to, shadow(r), r->len);
-	if (mremap(to, r->len, r->len, MREMAP_MAYMOVE | MREMAP_FIXED, from) != from)
+	if (!moves(to, from, r->len))
 		wrong(r, "mremap back: %s", strerror(errno));
 	reserve(to, r->len);
 	return err;

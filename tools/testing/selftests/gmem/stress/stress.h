@@ -161,5 +161,7 @@ void host_set_up(void);
 void host_restore(void);
 void group_enter(unsigned int index);
 void npus_reload(void);
+void trace_stop(void);
+void trace_show(void);
 
 #endif /* GMEM_STRESS_H */
