@@ -137,9 +137,8 @@ pub(crate) fn foreign(
 ) -> Option<usize> {
     let mm = mmap.mm().as_raw();
     // SAFETY: The process is alive, and its mmap_lock is held, as the guard shows.
-    let addr = unsafe {
-        bindings::gmem_find_on_device(mm, range.start, range.end, owner.as_raw(), false)
-    };
+    let addr =
+        unsafe { bindings::gmem_find_on_device(mm, range.start, range.end, owner.as_raw(), false) };
     (addr < range.end).then_some(addr)
 }
 

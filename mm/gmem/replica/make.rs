@@ -51,15 +51,13 @@ use crate::{
     sys, //
 };
 use kernel::{
-    mm::{
-        device::{
-            hmm::{
-                self,
-                PagePfn, //
-            },
-            mmap::MmapGuard,
-            vma::MmapVma, //
+    mm::device::{
+        hmm::{
+            self,
+            PagePfn, //
         },
+        mmap::MmapGuard,
+        vma::MmapVma, //
     },
     page::PAGE_SHIFT,
     prelude::*,
