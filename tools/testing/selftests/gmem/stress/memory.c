@@ -326,18 +326,23 @@ int job(int npu, const struct npu_cmd *cmds, unsigned int nr)
 	return err ? judged(npu, err) : job_end(npu, id);
 }
 
-int job_end(int npu, uint64_t id)
+int job_result(int npu, uint64_t id)
 {
 	struct npu_wait result;
 	int err;
 
-	if (!id)
-		return judged(npu, all->gone & 1 << npu ? -ENODEV : -EAGAIN);
 	/* Work of io_uring interrupts it. */
 	do
 		err = npu_wait(me.npu[npu], id, scaled(60000, 240000), &result);
 	while (err == -EINTR);
-	return judged(npu, err ?: result.status);
+	return err ?: result.status;
+}
+
+int job_end(int npu, uint64_t id)
+{
+	if (!id)
+		return judged(npu, all->gone & 1 << npu ? -ENODEV : -EAGAIN);
+	return judged(npu, job_result(npu, id));
 }
 
 int draw_node(void)

@@ -111,11 +111,13 @@ static void access_is(struct range *r, int prot)
 
 static void must_fail(struct range *r, int npu, struct npu_cmd c)
 {
+	uint64_t id;
 	int err;
 
 	if (me.npu[npu] < 0)
 		return;
-	err = npu_run1(me.npu[npu], c);
+	id = npu_start(me.npu[npu], &c, 1);
+	err = id ? job_result(npu, id) : all->gone & 1 << npu ? -ENODEV : -EAGAIN;
 	if (err != -EFAULT && !(err == -ENODEV && all->gone & 1 << npu))
 		wrong(r, "NPU %d: %s, where it has no right", npu, strerror(-err));
 }

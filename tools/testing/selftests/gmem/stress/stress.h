@@ -153,6 +153,7 @@ uint64_t digest_all(void);
 /* A job; an error only where the run gave a reason for it. */
 int job(int npu, const struct npu_cmd *cmds, unsigned int nr);
 int job_end(int npu, uint64_t id);
+int job_result(int npu, uint64_t id);		/* any error */
 int draw_node(void);				/* the host's or a device's */
 int keep(char *at, size_t len, unsigned int what);	/* changes no byte */
 
