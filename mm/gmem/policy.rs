@@ -12,7 +12,6 @@
 //! - [`readahead::Ahead`]: what to bring before it is asked for.
 //! - [`pingpong::Bounces`]: which blocks to leave in place because they would only bounce.
 //! - [`fault_size::Fault`]: how much to bring for a fault.
-//! - [`lost::Losses`]: what to leave in place because it left before it was used.
 //! - [`place::Wish`]: where to.
 //!
 //! # Units
@@ -45,8 +44,6 @@
 pub(crate) mod fault_size;
 #[path = "policy/ghost.rs"]
 pub(crate) mod ghost;
-#[path = "policy/lost.rs"]
-pub(crate) mod lost;
 #[path = "policy/lru.rs"]
 pub(crate) mod lru;
 #[path = "policy/pingpong.rs"]

@@ -106,12 +106,8 @@ impl Part<'_> {
             return Ok(Brought::Map { range, moves });
         }
         if self.request.purpose.is_demand() && wanted.pool.is_none() {
-            let stays = first_block(piece, range);
-            let lost = || self.context.losses.lock().has(piece.first());
-            let until = thrash
-                .stays(range)
-                .or_else(|| lost().then(|| thrash.lost(stays)));
-            if let Some(until) = until {
+            if let Some(until) = thrash.stays(range) {
+                let stays = first_block(piece, range);
                 memory.parts().stats.bounced.add(1);
                 thrash.hold(&self.context.space, stays, until);
                 return Ok(Brought::Stay(stays));

@@ -150,15 +150,6 @@ impl Thrash {
         keys(range).find_map(|key| state.bounces.stays_until(key, now))
     }
 
-    /// Notes that pages of `range` left a device before it used them. Returns until when they
-    /// should stay on the host.
-    pub(crate) fn lost(&self, range: PageRange) -> u64 {
-        let now = self.now_us();
-        let mut state = self.state.lock();
-
-        keys(range).fold(now, |until, key| until.max(state.bounces.lost(key, now)))
-    }
-
     /// Notes that a device reaches `range` remotely until then. Afterwards its entries are taken
     /// away, so that it asks again. The caller does not hold the map lock.
     pub(crate) fn hold(&self, space: &Arc<Space>, range: PageRange, until_us: u64) {

@@ -183,7 +183,6 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
     if request.purpose.is_demand() {
         stats.demands.add(1);
         stats.waits.add(usize::from(waited));
-        context.losses.lock().served(served.brought, waited);
     }
     sys::trace_fault(
         device.parts.id,

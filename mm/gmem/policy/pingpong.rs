@@ -88,25 +88,6 @@ impl<T: DerefMut<Target = [Bounce]>> Bounces<T> {
         }
     }
 
-    /// Notes that a block left a device for lack of room before it was used. Returns until when it
-    /// should stay.
-    pub(crate) fn lost(&mut self, key: Key, now_us: u64) -> u64 {
-        let Some(entry) = self.entry(key) else {
-            return now_us;
-        };
-        let since = now_us.saturating_sub(entry.moved_us.max(entry.until_us));
-        if entry.key != key || since >= quiet_us(entry.doublings) {
-            *entry = Bounce {
-                key,
-                ..Bounce::default()
-            };
-        }
-        entry.moved_us = now_us;
-        entry.until_us = now_us.saturating_add(pause_us(entry.doublings));
-        entry.doublings = entry.doublings.saturating_add(1).min(MAX_DOUBLINGS);
-        entry.until_us
-    }
-
     /// Until when should the block stay where it is? `None` if it may move.
     pub(crate) fn stays_until(&mut self, key: Key, now_us: u64) -> Option<u64> {
         let entry = self.entry(key)?;

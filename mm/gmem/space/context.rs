@@ -12,7 +12,6 @@ use crate::{
         batch::Batch,
         readahead::Walks, //
     },
-    policy::lost::Losses,
     range::PageRange,
     replica::replicas,
     space::address_space::{
@@ -64,8 +63,6 @@ pub(crate) struct Context {
     ended: CondVar,
     #[pin]
     pub(crate) walks: Walks,
-    #[pin]
-    pub(crate) losses: Mutex<Losses>,
     #[pin]
     pub(crate) work: Work<Self>,
 }
@@ -143,7 +140,6 @@ impl Context {
                 }, "gmem_context"),
                 ended <- new_condvar!("gmem_fault_ended"),
                 walks <- Walks::new(),
-                losses <- new_mutex!(Losses::new(), "gmem_losses"),
                 work <- new_work!("gmem_ahead"),
             }),
             GFP_KERNEL_ACCOUNT,

@@ -24,7 +24,6 @@ core_file! {
 mod attributes_test;
 mod entry_test;
 mod fault_size_test;
-mod lost_test;
 mod lru_test;
 mod policy_test;
 mod range_test;

@@ -97,7 +97,6 @@ enum step {
 	LOOK,		/* only say where the pages are */
 	USE,		/* write all of it from the NPU */
 	READ,		/* read all of it from the NPU */
-	COPY,		/* copy its second half to the first by the NPU */
 	CHECK,		/* read all of it from the CPU */
 	DETACH,
 	EXIT,
@@ -133,10 +132,6 @@ static void tenant_run(struct tenant *t, const char *group, size_t len, uint8_t 
 			break;
 		case READ:
 			report->intact = !npu_run1(fd, cmd_read(buf, len));
-			break;
-		case COPY:
-			memset(buf + len / 2, byte, len / 2);
-			report->intact = !npu_run1(fd, cmd_copy(buf, buf + len / 2, len / 2));
 			break;
 		case CHECK:
 			report->intact = buf_is(buf, len, byte);
@@ -475,25 +470,6 @@ TEST_F(dmem, removed_group)
 	tenant_do(&a, EXIT);
 	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
 	group_make("gmem-a");
-}
-
-/* There is room for one operand of a copy: the other one is used where it is. */
-TEST_F(dmem, room_for_one_operand)
-{
-	struct tenant a;
-	long long moved;
-
-	dmem_set("gmem-a", "dmem.max", BLOCK);
-	tenant_start(&a, "gmem-a", 2 * BLOCK, 1);
-	moved = npu_stat(0, "to_dev");
-	tenant_do(&a, COPY);
-	EXPECT_TRUE(a.report->intact);
-	EXPECT_GE(BLOCK, dmem("gmem-a", "dmem.current"));
-	EXPECT_GE(16 * BLOCK, npu_stat(0, "to_dev") - moved);
-	tenant_do(&a, CHECK);
-	EXPECT_TRUE(a.report->intact);
-	tenant_do(&a, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
 }
 
 /* Returns an exit code. */

@@ -167,7 +167,8 @@ TEST_F_TIMEOUT(holds, cpu_faults_lock_no_list, 60)
 	/* No chunk becomes empty: giving it back is work of its own. */
 	for (i = 0; i < nr; i++)
 		buf[2 * i * run] = 1;
-	EXPECT_EQ(lists, file_find(HOLDS, "lists"));
+	/* A worker may look through a list meanwhile; a fault that did would do so each time. */
+	EXPECT_GT(lists + (long long)nr / 3, file_find(HOLDS, "lists"));
 	EXPECT_LE(faults + 1000, vmstat("gmem_cpu_fault"));
 	munmap((void *)buf, len);
 }
