@@ -294,8 +294,8 @@ void gmem_hold_read(void)
 
 	if (likely(READ_ONCE(hold_read) != 1) || cmpxchg(&hold_read, 1, 2) != 1)
 		return;
-	for (ms = 0; ms < 60 * MSEC_PER_SEC && READ_ONCE(hold_read); ms += 10)
-		msleep(10);
+	for (ms = 0; ms < 60 * MSEC_PER_SEC && READ_ONCE(hold_read); ms += 20)
+		msleep(20);
 }
 
 static int __init gmem_fail_debugfs(void)

@@ -117,8 +117,8 @@ fn stats(device: &Arc<Device>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "ahead {}", inner.ahead.get())
 }
 
-/// The most that was done under one hold of a lock, and how often those of the lists were taken, one
-/// number a line.
+/// The most that was done under one hold of a lock, and how often those of the lists were taken,
+/// one number a line.
 fn holds(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "candidates {}", holds::CANDIDATES.get())?;
     writeln!(f, "chunks {}", holds::CHUNKS.get())?;

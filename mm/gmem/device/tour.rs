@@ -58,7 +58,7 @@ impl Memory {
         let mut at = hand;
 
         let found = (1..=most).find(|i| {
-            at = (hand + i) % nr;
+            at = (hand + i).checked_rem(nr).unwrap_or(0);
             let owned = alloc.owned.get(at).and_then(Option::as_ref);
             owned.is_some_and(|owned| owned.may_leave(Some(limit), low))
         });

@@ -391,8 +391,8 @@ pub(crate) fn prefetch(
         if out.no_memory > 0 {
             return Err(ENOMEM);
         }
-        // A page that did not migrate may be on the host, not exist, or be in use by another task for
-        // a moment.
+        // A page that did not migrate may be on the host, not exist, or be in use by another task
+        // for a moment.
         if out.moved == range.count() as usize || !sys::any_on_device(vma, &bytes, owner()) {
             return Ok(());
         }

@@ -120,8 +120,8 @@ pub(crate) fn take(
         quest.victims += 1;
         memory.parts().stats.direct.add(evicted << PAGE_SHIFT);
         if evicted >= nr {
-            // If the allocation fails now, another one was faster, or the free pages are scattered, or
-            // in a chunk with another payer. Then a whole chunk has to be evicted.
+            // If the allocation fails now, another one was faster, or the free pages are scattered,
+            // or in a chunk with another payer. Then a whole chunk has to be evicted.
             quest.losses += 1;
             if quest.losses > MAX_LOSSES {
                 quest.hunt.want_chunk();

@@ -133,7 +133,8 @@ impl MapLock<'_> {
         self.is_of(&seq.notifier().data().space) && !seq.read_retry()
     }
 
-    /// Notes of pages that were read what is in device memory. Returns `false` if the read is stale.
+    /// Notes of pages that were read what is in device memory. Returns `false` if the read is
+    /// stale.
     pub(crate) fn look(&self, read: &mut Read<'_>) -> bool {
         if !self.keeps(read) {
             return false;

@@ -285,7 +285,8 @@ impl<T: Operations> Pagemap<T> {
 
     /// Makes a locked folio of `1 << order` pages from pages that are free.
     ///
-    /// Returns [`None`] when the pages are not all inside the memory, or not aligned to their number.
+    /// Returns [`None`] when the pages are not all inside the memory, or not aligned to their
+    /// number.
     ///
     /// # Safety
     ///

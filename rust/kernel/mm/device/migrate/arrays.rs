@@ -14,7 +14,8 @@ use core::ptr::null_mut;
 pub struct Arrays {
     /// The sources of all pages, then the destinations.
     both: KVVec<usize>,
-    /// What [`Migration::from_pagemap`](super::Migration::from_pagemap) holds until the pages are mapped again.
+    /// What [`Migration::from_pagemap`](super::Migration::from_pagemap) holds until the pages are
+    /// mapped again.
     held: KVVec<*mut bindings::anon_vma>,
 }
 
