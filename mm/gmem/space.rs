@@ -6,6 +6,7 @@ pub(crate) mod address_space;
 pub(crate) mod context;
 pub(crate) mod directory;
 pub(crate) mod entry;
+pub(crate) mod mapping;
 pub(crate) mod spaces;
 pub(crate) mod standalone;
 pub(crate) mod va;

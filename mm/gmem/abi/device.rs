@@ -3,11 +3,13 @@
 //! The functions of `include/linux/gmem.h`, which says what callers promise.
 
 use crate::{
-    abi::hmadvise,
-    advice::attributes_tree,
-    device::{
+    abi::{
         dead,
         debugfs,
+        hmadvise, //
+    },
+    advice::attributes_tree,
+    device::{
         memory::Memory,
         mmu::Mmu,
         node::Speed,
@@ -149,7 +151,7 @@ pub(crate) unsafe extern "C" fn gm_dev_create(
             desc.va_end
         };
         let len = end.checked_sub(desc.va_start).ok_or(EINVAL)?;
-        let device = Device::new(Description {
+        let device = Device::create(Description {
             name: CString::try_from_fmt(fmt!("{name}"))?,
             mmu,
             caps: desc.caps,

@@ -8,7 +8,7 @@ use crate::{
             owner,
             Memory, //
         },
-        reserve::Tenant, //
+        pools::Tenant, //
     },
     fault::{
         batch::Batch,
@@ -30,14 +30,12 @@ use crate::{
     space::address_space::Watch, //
 };
 use kernel::{
-    mm::{
-        device::{
-            hmm,
-            mmap::MmapGuard,
-            vma::{
-                self as vma_info,
-                MmapVma, //
-            }, //
+    mm::device::{
+        hmm,
+        mmap::MmapGuard,
+        vma::{
+            self as vma_info,
+            MmapVma, //
         }, //
     },
     page::PAGE_SHIFT,

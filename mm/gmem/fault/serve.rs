@@ -26,8 +26,7 @@ use crate::{
         migrate::{
             Brought,
             Wanted, //
-        },
-        to_host, //
+        }, //
     },
     policy::fault_size,
     range::{
@@ -43,7 +42,8 @@ use crate::{
             Space,
             Watch, //
         },
-        context::Context, //
+        context::Context,
+        mapping, //
     },
     sys, //
 };
@@ -300,7 +300,7 @@ impl Part<'_> {
         let _block = space.lock_block(rest);
         let (advised, attributes) = self.attributes(rest.first());
         // What was advised about one page holds for no other one.
-        let vma_pages = to_host::pages_of(vma).intersect(advised).ok_or(hole)?;
+        let vma_pages = mapping::pages_of(vma).intersect(advised).ok_or(hole)?;
         let piece = rest
             .intersect(vma_pages)
             .filter(|piece| piece.first() == rest.first())

@@ -9,8 +9,9 @@ use crate::{
             owner,
             Memory, //
         },
-        reserve::Tenant,
+        pools::Tenant,
         run::Run,
+        scratch::Runs,
         units::Spot, //
     },
     fault::{
@@ -19,7 +20,6 @@ use crate::{
             for_each_piece,
             origin_of,
             Batch,
-            Runs,
             PAGE, //
         },
         counts::Counts, //

@@ -5,16 +5,22 @@
 use crate::{
     device::{
         holds,
-        memory::owner,
-        mmu::Mmu, //
+        memory::{
+            owner,
+            CpuFault,
+            Frames, //
+        },
+        mmu::Mmu,
+        scratch::{
+            Runs,
+            Scratch, //
+        }, //
     },
     fault::{
         batch::{
             for_each_piece,
             Origin,
-            Piece,
-            Runs,
-            Scratch, //
+            Piece, //
         },
         home::{
             Home,
@@ -29,28 +35,28 @@ use crate::{
         PageRange,
         BLOCK_ORDER, //
     },
-    space::address_space::Space,
+    space::{
+        address_space::Space,
+        mapping, //
+    },
     sys, //
 };
 use kernel::{
-    mm::{
-        device::{
-            folio::LockedFolio,
-            migrate::{
-                Committed,
-                Migration,
-                Select,
-                Source, //
-            },
-            pagemap::{
-                Fault,
-                FaultResult, //
-            },
-            vma::MmapVma,
-            PMD_ORDER,
-            PMD_PAGES, //
+    mm::device::{
+        folio::LockedFolio,
+        migrate::{
+            Committed,
+            Migration,
+            Select,
+            Source, //
         },
-        virt::VmaRef, //
+        pagemap::{
+            Fault,
+            FaultResult, //
+        },
+        vma::MmapVma,
+        PMD_ORDER,
+        PMD_PAGES, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -251,8 +257,14 @@ impl<'a> Convoy<'a> {
     }
 }
 
+impl CpuFault for Frames {
+    fn cpu_fault(&self, fault: &Fault<'_>) -> FaultResult {
+        cpu_fault(fault, &self.parts.mmu)
+    }
+}
+
 /// Brings a page home that the CPU touched, and what surrounds it. `mmu` is its device.
-pub(crate) fn cpu_fault(fault: &Fault<'_>, mmu: &Mmu) -> FaultResult {
+fn cpu_fault(fault: &Fault<'_>, mmu: &Mmu) -> FaultResult {
     sys::count(sys::Event::CpuFault, 1);
     let turn = Turn::begin(pingpong::HOST);
     let vma = fault.vma();
@@ -263,7 +275,7 @@ pub(crate) fn cpu_fault(fault: &Fault<'_>, mmu: &Mmu) -> FaultResult {
     };
     let page = (fault.address() >> PAGE_SHIFT) as u64;
     let Some(range) =
-        PageRange::around(page, order).and_then(|range| range.intersect(pages_of(vma)))
+        PageRange::around(page, order).and_then(|range| range.intersect(mapping::pages_of(vma)))
     else {
         return FaultResult::Bus;
     };
@@ -348,15 +360,6 @@ fn cpu_fault_once(
         }
     }
     Some(FaultResult::Done)
-}
-
-/// Returns the pages of a VMA.
-pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
-    PageRange::from_bytes(
-        vma.start() as u64,
-        vma.end().wrapping_sub(vma.start()) as u64,
-    )
-    .unwrap_or_default()
 }
 
 /// Brings the pages of `range`, which is inside the VMA and inside one block, home: to `node`, or

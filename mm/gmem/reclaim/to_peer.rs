@@ -15,13 +15,11 @@ use crate::{
         dmem::Payer,
         memory::Memory,
         registry::Device,
+        scratch::Scratch,
         units::Spot, //
     },
     fault::{
-        batch::{
-            for_each_piece,
-            Scratch, //
-        },
+        batch::for_each_piece,
         counts::Counts,
         serve::policy_allows, //
     },

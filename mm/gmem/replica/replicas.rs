@@ -10,12 +10,10 @@ use crate::{
         holds::MAX_COPIES,
         memory::Memory,
         run::Run,
+        scratch::Runs,
         stats::Stats, //
     },
-    fault::batch::{
-        Runs,
-        PAGE, //
-    },
+    fault::batch::PAGE,
     range::PageRange,
     replica::source::{
         Lease,

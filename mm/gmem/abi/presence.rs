@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the memory of a device comes, and how it leaves while the device works.
+//! How devices and their memory come, and how memory leaves while the device works.
 
 use crate::{
+    abi::debugfs,
     advice::pin,
     device::{
         dmem,
@@ -12,6 +13,7 @@ use crate::{
             Node, //
         },
         registry::{
+            Description,
             Device,
             Owner, //
         }, //
@@ -21,13 +23,27 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::lock::{
-        mutex::MutexBackend,
-        Guard, //
+    sync::{
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        Arc, //
     }, //
 };
 
 impl Device {
+    /// Makes a device, and its directory in debugfs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::new`].
+    pub(crate) fn create(desc: Description) -> Result<Arc<Self>> {
+        let device = Self::new(desc)?;
+        device.set_debug_dir(debugfs::add(&device));
+        Ok(device)
+    }
+
     /// Adds memory of `size` bytes.
     ///
     /// # Errors
