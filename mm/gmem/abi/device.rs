@@ -19,17 +19,20 @@ use crate::{
             DEVICES, //
         }, //
     },
-    fault::serve::{
-        self,
-        Purpose,
-        Request, //
+    fault::{
+        readahead,
+        serve::{
+            self,
+            Purpose,
+            Request, //
+        }, //
     },
     range::PageRange,
     reclaim::host_room,
-    replica::replicas,
     space::{
         address_space::Space,
         context::Context,
+        replicas,
         spaces::SPACES, //
     },
     sys, //
@@ -388,7 +391,7 @@ pub(crate) unsafe extern "C" fn gm_dev_fault(
         };
         let served = serve::serve(&context, request)?;
         if purpose == Purpose::Demand {
-            context.walks.faulted(context.into(), served, request.write);
+            readahead::faulted(context.into(), served, request.write);
         }
         Ok(0)
     })

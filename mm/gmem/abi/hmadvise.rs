@@ -9,19 +9,19 @@ use crate::{
             Node, //
         },
         attributes_tree::Advice,
-        pin,
-        prefetch, //
+        pin, //
     },
     device::registry::{
         self,
         Device, //
     },
+    fault::prefetch,
     range::PageRange,
     reclaim::reserve,
-    replica::replicas,
     space::{
         address_space::Space,
-        mapping, //
+        mapping,
+        replicas, //
     },
     sys, //
 };

@@ -19,7 +19,7 @@ use crate::{
         }, //
     },
     reclaim::evict,
-    replica::replicas, //
+    space::replicas, //
 };
 use kernel::{
     prelude::*,

@@ -38,12 +38,12 @@ use crate::{
         source::Lease, //
     },
     space::{
-        address_space::{
-            Space,
-            Watch, //
-        },
+        address_space::Watch,
         context::Context,
-        mapping, //
+        mapping::{
+            self,
+            policy_allows, //
+        }, //
     },
     sys, //
 };
@@ -55,10 +55,7 @@ use kernel::{
                 MmapGuard,
                 StillGuard, //
             },
-            vma::{
-                self as vma_info,
-                MmapVma, //
-            }, //
+            vma as vma_info, //
         },
         virt::VmaRef,
         MmWithUser, //
@@ -425,20 +422,4 @@ impl Part<'_> {
         };
         Ok(fault.choose().ok_or(EFAULT)?.range)
     }
-}
-
-/// Returns whether a memory policy wants the pages on this device, or says nothing of devices.
-pub(crate) fn policy_allows(
-    space: &Space,
-    vma: &MmapVma,
-    piece: PageRange,
-    memory: &Memory,
-) -> bool {
-    let nid = memory.hnid();
-    let Some(node) = sys::policy_node(vma, piece.start_byte() as usize, nid) else {
-        return true;
-    };
-
-    space.note_policy();
-    node == nid
 }

@@ -14,15 +14,14 @@ use crate::{
         scratch::Runs,
         units::Spot, //
     },
-    fault::{
-        batch::{
+    fault::batch::Batch,
+    migrate::{
+        counts::Counts,
+        pieces::{
             copy_peer,
             for_each_piece,
-            origin_of,
-            Batch,
-            PAGE, //
-        },
-        counts::Counts, //
+            origin_of, //
+        }, //
     },
     range::PageRange,
     reclaim::{
@@ -326,5 +325,3 @@ fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> R
     });
     result
 }
-
-const _: () = assert!(PAGE == 1 << PAGE_SHIFT);

@@ -19,7 +19,7 @@ use crate::{
         scratch::Scratch,
         units::Spot, //
     },
-    fault::to_host,
+    migrate::to_host,
     reclaim::{
         to_peer::{
             self,
@@ -32,7 +32,7 @@ use crate::{
         },
         waiting::Waiting, //
     },
-    replica::replicas,
+    space::replicas,
     sys, //
 };
 use core::ops::Range;

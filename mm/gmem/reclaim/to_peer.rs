@@ -18,14 +18,16 @@ use crate::{
         scratch::Scratch,
         units::Spot, //
     },
-    fault::{
-        batch::for_each_piece,
+    migrate::{
         counts::Counts,
-        serve::policy_allows, //
+        pieces::for_each_piece, //
     },
     policy::unit::SLOT_PAGES,
     range::PageRange,
-    space::address_space::Space, //
+    space::{
+        address_space::Space,
+        mapping::policy_allows, //
+    }, //
 };
 use kernel::{
     mm::{

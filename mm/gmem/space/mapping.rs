@@ -2,10 +2,18 @@
 
 //! The mappings of a process.
 
-use crate::range::PageRange;
+use crate::{
+    device::memory::Memory,
+    range::PageRange,
+    space::address_space::Space,
+    sys, //
+};
 use kernel::{
     mm::{
-        device::vma as vma_info,
+        device::vma::{
+            self as vma_info,
+            MmapVma, //
+        },
         virt::VmaRef,
         MmWithUser,
         MmapReadGuard, //
@@ -85,4 +93,20 @@ pub(crate) fn whole(complete: bool) -> Result {
     } else {
         Err(ENOMEM)
     }
+}
+
+/// Returns whether a memory policy wants the pages on this device, or says nothing of devices.
+pub(crate) fn policy_allows(
+    space: &Space,
+    vma: &MmapVma,
+    piece: PageRange,
+    memory: &Memory,
+) -> bool {
+    let nid = memory.hnid();
+    let Some(node) = sys::policy_node(vma, piece.start_byte() as usize, nid) else {
+        return true;
+    };
+
+    space.note_policy();
+    node == nid
 }

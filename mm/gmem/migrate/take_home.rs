@@ -8,7 +8,7 @@ use crate::{
         registry,
         scratch::Scratch, //
     },
-    fault::{
+    migrate::{
         home::{
             Home,
             Rooms, //

@@ -11,14 +11,12 @@ use crate::{
         registry::Device,
         scratch::Scratch, //
     },
-    fault::{
-        serve::{
-            self,
-            Purpose,
-            Request, //
-        },
-        to_host, //
+    fault::serve::{
+        self,
+        Purpose,
+        Request, //
     },
+    migrate::to_host,
     range::PageRange,
     space::{
         address_space::Space,
