@@ -54,6 +54,8 @@ pub(crate) mod place;
 pub(crate) mod ranking;
 #[path = "policy/readahead.rs"]
 pub(crate) mod readahead;
+#[path = "policy/replacement.rs"]
+mod replacement;
 #[path = "policy/unit.rs"]
 pub(crate) mod unit;
 
