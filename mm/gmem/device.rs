@@ -2,6 +2,7 @@
 
 //! Devices: what a driver registered, and its memory.
 
+pub(crate) mod arrivals;
 pub(crate) mod chunk;
 pub(crate) mod dead;
 pub(crate) mod debugfs;

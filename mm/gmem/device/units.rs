@@ -6,20 +6,23 @@
 //! the device can be asked whether it used it since. That is a hint only: the pages may have moved
 //! to another address.
 
-use crate::policy::{
-    unit::{
-        CHUNK_SLOTS,
-        SLOT_PAGES, //
-    },
-    Ghost,
-    Key,
-    Ranking,
-    Replacement,
-    Search,
-    Seen,
-    Slot,
-    Unit,
-    Verdict, //
+use crate::{
+    device::arrivals::Arrivals,
+    policy::{
+        unit::{
+            CHUNK_SLOTS,
+            SLOT_PAGES, //
+        },
+        Ghost,
+        Key,
+        Ranking,
+        Replacement,
+        Search,
+        Seen,
+        Slot,
+        Unit,
+        Verdict, //
+    }, //
 };
 use kernel::{
     mm::device::PMD_PAGES,
@@ -60,6 +63,7 @@ pub(crate) struct Units {
     spots: KVVec<Spot>,
     /// Chunks that are one unit.
     whole: KVVec<bool>,
+    pub(super) arrivals: Arrivals,
 }
 
 impl Units {
@@ -78,6 +82,7 @@ impl Units {
             ),
             spots: KVVec::from_elem(Spot::default(), slots, GFP_KERNEL)?,
             whole: KVVec::from_elem(false, nr, GFP_KERNEL)?,
+            arrivals: Arrivals::new(slots)?,
         })
     }
 
@@ -117,6 +122,7 @@ impl Units {
         self.ranking
             .insert(unit, Key::new(spot.space as u64, spot.page));
         self.set_spot(unit, spot.before(first.wrapping_sub(unit.first_page())));
+        self.arrivals.taken(unit, pages);
     }
 
     /// Notes that a device asks for pages of a unit, and maps the page `page` of it at `spot`.
@@ -140,6 +146,7 @@ impl Units {
         }
         let spot = self.spot(whole);
         self.ranking.split(whole);
+        self.arrivals.split(whole);
         self.set_whole(chunk, false);
         for i in 0..CHUNK_SLOTS {
             let page = i as usize * SLOT_PAGES;

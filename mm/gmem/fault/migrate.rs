@@ -106,8 +106,12 @@ impl Part<'_> {
             return Ok(Brought::Map { range, moves });
         }
         if self.request.purpose.is_demand() && wanted.pool.is_none() {
-            if let Some(until) = thrash.stays(range) {
-                let stays = first_block(piece, range);
+            let stays = first_block(piece, range);
+            let until = thrash.stays(range).or_else(|| {
+                let pushed = memory.is_pushed_out(self.context.space.key(), range);
+                pushed.then(|| thrash.pushed_out(stays))
+            });
+            if let Some(until) = until {
                 memory.parts().stats.bounced.add(1);
                 thrash.hold(&self.context.space, stays, until);
                 return Ok(Brought::Stay(stays));
