@@ -5,4 +5,4 @@
 pub(crate) mod attributes;
 pub(crate) mod attributes_tree;
 pub(crate) mod pin;
-pub(crate) mod prefetch;
+mod ranges;

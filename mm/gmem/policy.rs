@@ -57,6 +57,8 @@ pub(crate) mod ranking;
 pub(crate) mod readahead;
 #[path = "policy/refault.rs"]
 pub(crate) mod refault;
+#[path = "policy/replacement.rs"]
+mod replacement;
 #[path = "policy/unit.rs"]
 pub(crate) mod unit;
 

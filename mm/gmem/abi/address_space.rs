@@ -14,10 +14,8 @@ use crate::{
     },
     space::{
         address_space::Space,
-        standalone::{
-            self,
-            Addresses, //
-        },
+        addresses::Addresses,
+        standalone,
         va::Policy, //
     }, //
 };

@@ -3,11 +3,13 @@
 //! The functions of `include/linux/gmem.h`, which says what callers promise.
 
 use crate::{
-    abi::hmadvise,
-    advice::attributes_tree,
-    device::{
+    abi::{
         dead,
         debugfs,
+        hmadvise, //
+    },
+    advice::attributes_tree,
+    device::{
         memory::Memory,
         mmu::Mmu,
         node::Speed,
@@ -17,17 +19,20 @@ use crate::{
             DEVICES, //
         }, //
     },
-    fault::serve::{
-        self,
-        Purpose,
-        Request, //
+    fault::{
+        readahead,
+        serve::{
+            self,
+            Purpose,
+            Request, //
+        }, //
     },
     range::PageRange,
     reclaim::host_room,
-    replica::replicas,
     space::{
         address_space::Space,
         context::Context,
+        replicas,
         spaces::SPACES, //
     },
     sys, //
@@ -149,7 +154,7 @@ pub(crate) unsafe extern "C" fn gm_dev_create(
             desc.va_end
         };
         let len = end.checked_sub(desc.va_start).ok_or(EINVAL)?;
-        let device = Device::new(Description {
+        let device = Device::create(Description {
             name: CString::try_from_fmt(fmt!("{name}"))?,
             mmu,
             caps: desc.caps,
@@ -386,7 +391,7 @@ pub(crate) unsafe extern "C" fn gm_dev_fault(
         };
         let served = serve::serve(&context, request)?;
         if purpose == Purpose::Demand {
-            context.walks.faulted(context.into(), served, request.write);
+            readahead::faulted(context.into(), served, request.write);
         }
         Ok(0)
     })

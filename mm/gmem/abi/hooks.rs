@@ -5,7 +5,7 @@
 
 use crate::{
     advice::attributes_tree,
-    fault::take_home,
+    migrate::take_home,
     range::{
         PageRange,
         PAGE_SHIFT, //

@@ -2,31 +2,14 @@
 
 //! When the units of a memory arrived, and which of them were evicted at once.
 
-use crate::{
-    device::{
-        memory::Memory,
-        units::{
-            Spot,
-            Units, //
-        }, //
+use crate::policy::{
+    refault::{
+        Refault,
+        Refaults, //
     },
-    policy::{
-        refault::{
-            Refault,
-            Refaults,
-            SMALL, //
-        },
-        unit::{
-            CHUNK_SLOTS,
-            SLOT_PAGES, //
-        },
-        Key,
-        Unit, //
-    },
-    range::{
-        PageRange,
-        BLOCK_ORDER, //
-    }, //
+    unit::CHUNK_SLOTS,
+    Key,
+    Unit, //
 };
 use kernel::prelude::*;
 
@@ -73,6 +56,18 @@ impl Arrivals {
         self.set(unit, self.now);
     }
 
+    /// Notes that some were evicted.
+    pub(super) fn left(&mut self, leaving: &Leaving) {
+        for (key, arrived) in leaving.units.iter().take(leaving.len) {
+            self.refaults.evicted(*key, *arrived, self.now);
+        }
+    }
+
+    /// Returns whether a unit was evicted as soon as it came several times in a row.
+    pub(super) fn is_pushed_out(&mut self, key: Key) -> bool {
+        self.refaults.is_pushed_out(key, self.now)
+    }
+
     /// Notes that a whole chunk became slots.
     pub(super) fn split(&mut self, whole: Unit) {
         let at = self.of(whole);
@@ -87,58 +82,20 @@ pub(crate) struct Leaving {
     len: usize,
 }
 
-fn key(spot: Spot) -> Key {
-    Key::new(spot.space as u64, spot.page)
-}
-
-impl Units {
-    fn leaving(&self, first: usize, nr: usize) -> Leaving {
-        let mut leaving = Leaving {
-            units: [(Key::default(), 0); CHUNK_SLOTS as usize],
+impl Leaving {
+    /// None so far.
+    pub(super) const fn new() -> Self {
+        Self {
+            units: [(Key::new(0, 0), 0); CHUNK_SLOTS as usize],
             len: 0,
-        };
-        let mut page = first;
-
-        for place in &mut leaving.units {
-            if page >= first + nr {
-                break;
-            }
-            let (unit, spot) = self.at(page);
-            *place = (key(spot), self.arrivals.of(unit));
-            leaving.len += 1;
-            page = unit.first_page() + unit.pages();
-        }
-        leaving
-    }
-}
-
-impl Memory {
-    /// Returns what is about to be evicted from `first` on, if room is so short that it may come
-    /// back at once: with a limit in the way, or in a memory of a few blocks.
-    pub(crate) fn leaving(&self, first: usize, nr: usize, limited: bool) -> Option<Leaving> {
-        (limited || self.pages() <= SMALL).then(|| self.alloc.lock().units.leaving(first, nr))
-    }
-
-    /// Notes that it was evicted.
-    pub(crate) fn left(&self, leaving: &Leaving) {
-        let mut alloc = self.alloc.lock();
-        let Arrivals { now, refaults, .. } = &mut alloc.units.arrivals;
-
-        for (key, arrived) in leaving.units.iter().take(leaving.len) {
-            refaults.evicted(*key, *arrived, *now);
         }
     }
 
-    /// Returns whether any part of `range`, which a device asks for, was evicted as soon as it came
-    /// several times in a row.
-    pub(crate) fn is_pushed_out(&self, space: usize, range: PageRange) -> bool {
-        let mut alloc = self.alloc.lock();
-        let Arrivals { now, refaults, .. } = &mut alloc.units.arrivals;
-        // Chunks are known by their first page.
-        let block = range.align_out(BLOCK_ORDER).first();
-        let slots = (range.first()..range.end()).step_by(SLOT_PAGES);
-
-        Iterator::chain(core::iter::once(block), slots)
-            .any(|page| refaults.is_pushed_out(key(Spot { space, page }), *now))
+    /// Adds a unit; those of one chunk fit.
+    pub(super) fn add(&mut self, arrivals: &Arrivals, unit: Unit, key: Key) {
+        if let Some(place) = self.units.get_mut(self.len) {
+            *place = (key, arrivals.of(unit));
+            self.len += 1;
+        }
     }
 }

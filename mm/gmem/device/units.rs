@@ -7,7 +7,10 @@
 //! to another address.
 
 use crate::{
-    device::arrivals::Arrivals,
+    device::arrivals::{
+        Arrivals,
+        Leaving, //
+    },
     policy::{
         unit::{
             CHUNK_SLOTS,
@@ -45,6 +48,11 @@ impl Spot {
             page: self.page.wrapping_add(pages as u64),
             ..self
         }
+    }
+
+    /// Returns the name of what is there.
+    pub(super) fn key(self) -> Key {
+        Key::new(self.space as u64, self.page)
     }
 
     /// Returns the spot `pages` before.
@@ -119,8 +127,7 @@ impl Units {
         self.set_whole(first / PMD_PAGES, pages == PMD_PAGES);
         let unit = self.unit_of(first);
         // A slot that is filled page by page is as old as its last page.
-        self.ranking
-            .insert(unit, Key::new(spot.space as u64, spot.page));
+        self.ranking.insert(unit, spot.key());
         self.set_spot(unit, spot.before(first.wrapping_sub(unit.first_page())));
         self.arrivals.taken(unit, pages);
     }
@@ -159,6 +166,19 @@ impl Units {
         let unit = self.unit_of(page);
 
         (unit, self.spot(unit))
+    }
+
+    /// Returns what is in `nr` pages from `first` on, and when it arrived.
+    pub(super) fn leaving(&self, first: usize, nr: usize) -> Leaving {
+        let mut leaving = Leaving::new();
+        let mut page = first;
+
+        while page < first + nr {
+            let (unit, spot) = self.at(page);
+            leaving.add(&self.arrivals, unit, spot.key());
+            page = unit.first_page() + unit.pages();
+        }
+        leaving
     }
 
     /// Returns the unit to ask the devices about next.

@@ -8,7 +8,7 @@ use crate::{
             owner,
             Memory, //
         },
-        reserve::Tenant, //
+        pools::Tenant, //
     },
     fault::{
         batch::Batch,
@@ -16,7 +16,7 @@ use crate::{
             all_local,
             peek, //
         },
-        pingpong::Turn,
+        pingpong,
         serve::{
             Part,
             Purpose,
@@ -27,17 +27,18 @@ use crate::{
     policy::unit::SLOT_PAGES,
     range::PageRange,
     reclaim::host_room::Room,
-    space::address_space::Watch, //
+    space::{
+        address_space::Watch,
+        thrash::Turn, //
+    }, //
 };
 use kernel::{
-    mm::{
-        device::{
-            hmm,
-            mmap::MmapGuard,
-            vma::{
-                self as vma_info,
-                MmapVma, //
-            }, //
+    mm::device::{
+        hmm,
+        mmap::MmapGuard,
+        vma::{
+            self as vma_info,
+            MmapVma, //
         }, //
     },
     page::PAGE_SHIFT,
@@ -95,7 +96,6 @@ impl Part<'_> {
             moves,
             ..
         } = wanted;
-        let thrash = &self.context.space.thrash;
         let pfns = peek(range, &mut batch.pfns)?;
         let seq = wanted.watch.read_begin();
         let start = range.start_byte() as usize;
@@ -106,14 +106,7 @@ impl Part<'_> {
             return Ok(Brought::Map { range, moves });
         }
         if self.request.purpose.is_demand() && wanted.pool.is_none() {
-            let stays = first_block(piece, range);
-            let until = thrash.stays(range).or_else(|| {
-                let pushed = memory.is_pushed_out(self.context.space.key(), range);
-                pushed.then(|| thrash.pushed_out(stays))
-            });
-            if let Some(until) = until {
-                memory.parts().stats.bounced.add(1);
-                thrash.hold(&self.context.space, stays, until);
+            if let Some(stays) = self.stays(memory, piece, range) {
                 return Ok(Brought::Stay(stays));
             }
         }
@@ -152,12 +145,27 @@ impl Part<'_> {
                 if self.request.purpose == Purpose::Ahead {
                     memory.parts().stats.ahead.add(pages << PAGE_SHIFT);
                 } else if pages > 0 && self.request.purpose.is_demand() {
-                    thrash.moved(range, &turn);
+                    self.context.space.thrash.moved(range, &turn);
                 }
                 Ok(Brought::Map { range, moves })
             }
             Err(e) => self.instead(wanted, e, batch),
         }
+    }
+
+    /// Returns what the device should use where it is for a while: it bounces, or would be evicted
+    /// as soon as it comes.
+    fn stays(&self, memory: &Memory, piece: PageRange, range: PageRange) -> Option<PageRange> {
+        let space = &self.context.space;
+        let stays = first_block(piece, range);
+        let until = space.thrash.stays(range).or_else(|| {
+            let pushed = memory.is_pushed_out(space.key(), range);
+            pushed.then(|| space.thrash.pushed_out(stays))
+        })?;
+
+        memory.parts().stats.bounced.add(1);
+        pingpong::hold(space, stays, until);
+        Some(stays)
     }
 
     /// Decides what to do when the pages would not come.

@@ -248,20 +248,19 @@ static struct gmem_lease *lease_get_file(struct file *file)
 	if (!sealed && (!lease_known(file) || !lease_permitted(file)))
 		return NULL;
 
-	spin_lock(&leases_lock);
-	exists = lease_find(inode, &found);
-	spin_unlock(&leases_lock);
+	scoped_guard(spinlock, &leases_lock)
+		exists = lease_find(inode, &found);
 	if (exists)
 		return found;
 
 	lease = lease_make(file, sealed);
 	if (!lease)
 		return NULL;
-	spin_lock(&leases_lock);
-	exists = lease_find(inode, &found);
-	if (!exists)
-		list_add(&lease->node, &leases);
-	spin_unlock(&leases_lock);
+	scoped_guard(spinlock, &leases_lock) {
+		exists = lease_find(inode, &found);
+		if (!exists)
+			list_add(&lease->node, &leases);
+	}
 	if (!exists)
 		return lease;
 	lease_end(lease);	/* somebody else was faster */
@@ -313,9 +312,8 @@ struct gmem_lease *gmem_lease_get(struct mm_struct *mm, unsigned long addr)
 
 void gmem_lease_hold(struct gmem_lease *lease)
 {
-	spin_lock(&leases_lock);
+	guard(spinlock)(&leases_lock);
 	lease->users++;
-	spin_unlock(&leases_lock);
 }
 
 /*
@@ -325,16 +323,11 @@ void gmem_lease_hold(struct gmem_lease *lease)
  */
 void gmem_lease_put(struct gmem_lease *lease)
 {
-	bool last;
-
-	spin_lock(&leases_lock);
-	last = !--lease->users;
-	if (last)
+	scoped_guard(spinlock, &leases_lock) {
+		if (--lease->users)
+			return;
 		list_del(&lease->node);
-	spin_unlock(&leases_lock);
-	if (!last)
-		return;
-
+	}
 	if (in_task() && !(current->flags & PF_KTHREAD)) {
 		init_task_work(&lease->end_task, lease_end_task);
 		if (!task_work_add(current, &lease->end_task, TWA_RESUME))
