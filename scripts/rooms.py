@@ -7,7 +7,8 @@ import re
 
 CORE = "mm/gmem"
 # From the top. A room may use those in the levels below its own.
-LEVELS = (("abi",), ("fault", "advice"), ("reclaim", "replica"), ("space",), ("device",), ("policy",), ("range", "sys"))
+LEVELS = (("abi",), ("fault",), ("reclaim",), ("migrate",), ("space",), ("advice", "replica"), ("device",), ("policy",),
+          ("range", "sys"))
 LEVEL = {room: n for n, level in enumerate(LEVELS) for room in level}
 TOKEN = re.compile(r"//[^\n]*|\"[^\"\n]*\"|\s+|(::|[{},;]|\w+)|.")
 
@@ -72,7 +73,7 @@ def is_up(pair):
 def self_test():
     text = "use crate::{\n    a::{\n        self,\n        B, //\n    },\n    c::D as E, //\n};\n// crate::x\nlet f = crate::g::h();"
     assert uses(text) == [("a",), ("a", "B"), ("c", "D"), ("g", "h")], uses(text)
-    assert is_up(("device", "space")) and is_up(("fault", "advice")) and not is_up(("abi", "space"))
+    assert is_up(("device", "space")) and is_up(("advice", "replica")) and not is_up(("abi", "space"))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,7 @@
 use self::export::exports;
 use crate::{
     advice::attributes_tree,
-    device::{
-        debugfs,
-        registry::DEVICES, //
-    },
+    device::registry::DEVICES,
     reclaim::host_room,
     space::spaces::SPACES,
     sys, //
@@ -21,9 +18,12 @@ use kernel::{
 mod export;
 
 pub(crate) mod address_space;
+pub(crate) mod dead;
+pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod hmadvise;
 pub(crate) mod hooks;
+mod presence;
 
 exports! {
     fn gmem_init() -> c_int = init;

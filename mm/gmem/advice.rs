@@ -5,4 +5,3 @@
 pub(crate) mod attributes;
 pub(crate) mod attributes_tree;
 pub(crate) mod pin;
-pub(crate) mod prefetch;

@@ -2,19 +2,23 @@
 
 //! Devices: what a driver registered, and its memory.
 
+mod alloc;
 pub(crate) mod chunk;
-pub(crate) mod dead;
-pub(crate) mod debugfs;
 pub(crate) mod dmem;
 pub(crate) mod holds;
 mod line;
 pub(crate) mod memory;
 pub(crate) mod mmu;
 pub(crate) mod node;
-mod presence;
+pub(crate) mod parts;
+pub(crate) mod pools;
+mod rank;
 pub(crate) mod registry;
 pub(crate) mod reserve;
 pub(crate) mod run;
+pub(crate) mod scratch;
 pub(crate) mod stats;
+mod take;
 pub(crate) mod tour;
 pub(crate) mod units;
+pub(crate) mod worker;

@@ -6,12 +6,13 @@
 //!
 //! A room uses those below it.
 //!
-//! - [`abi`]: the C interface: drivers, hooks of the core, hmadvise(2),
-//! - [`fault`]: device faults, CPU faults, migration,
-//! - [`advice`]: attributes, pins, prefetch,
-//! - [`reclaim`]: eviction and what chooses its victims,
-//! - [`replica`]: read-only copies of host pages on devices,
+//! - [`abi`]: the C interface: drivers, hooks of the core, hmadvise(2); devices and memory that come
+//!   and go, debugfs,
+//! - [`fault`]: device faults, CPU faults, prefetch, readahead,
+//! - [`reclaim`]: eviction, what chooses its victims, and the room of pins,
+//! - [`migrate`]: moving the bytes of pages, and bringing them home,
 //! - [`space`]: address spaces, contexts, notifiers, the directory,
+//! - [`advice`]: attributes and pins; [`replica`]: read-only copies of host pages on devices,
 //! - [`device`]: devices, their memory and their NUMA nodes,
 //! - [`policy`]: decisions in numbers, without a kernel dependency,
 //! - [`range`]: ranges of pages, and the sizes of pages, blocks and watches,
@@ -84,6 +85,7 @@ mod abi;
 mod advice;
 mod device;
 mod fault;
+mod migrate;
 #[allow(dead_code, reason = "the simulator uses the rest")]
 mod policy;
 mod range;

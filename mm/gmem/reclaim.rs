@@ -5,6 +5,7 @@
 pub(crate) mod age;
 pub(crate) mod evict;
 pub(crate) mod host_room;
+pub(crate) mod reserve;
 pub(crate) mod to_peer;
 pub(crate) mod victim;
 pub(crate) mod waiting;

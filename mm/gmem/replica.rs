@@ -2,6 +2,5 @@
 
 //! Replicas: read-only copies on devices of pages that the host holds.
 
-pub(crate) mod make;
 pub(crate) mod replicas;
 pub(crate) mod source;

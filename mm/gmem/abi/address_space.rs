@@ -11,10 +11,13 @@ use super::{
 };
 use crate::{
     device::registry::Device,
-    fault::serve::{
-        self,
-        Purpose,
-        Request, //
+    fault::{
+        readahead,
+        serve::{
+            self,
+            Purpose,
+            Request, //
+        }, //
     },
     range::{
         PageRange,
@@ -23,11 +26,9 @@ use crate::{
     },
     space::{
         address_space::Space,
+        addresses::Addresses,
         context::Context,
-        standalone::{
-            self,
-            Addresses, //
-        },
+        standalone,
         va::Policy, //
     }, //
 };
@@ -143,7 +144,7 @@ fn fault(
     };
     let served = serve::serve(&context, request)?;
     if purpose == Purpose::Demand {
-        context.walks.faulted(context.into(), served, request.write);
+        readahead::faulted(context.into(), served, request.write);
     }
     Ok(())
 }

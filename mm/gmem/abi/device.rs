@@ -88,7 +88,7 @@ fn create(desc: &gm_dev_desc, new: &mut MaybeUninit<*mut gm_dev>) -> Result {
         desc.va_end
     };
     let len = end.checked_sub(desc.va_start).ok_or(EINVAL)?;
-    let device = Device::new(Description {
+    let device = Device::create(Description {
         name: CString::try_from_fmt(fmt!("{name}"))?,
         mmu,
         caps: desc.caps,

@@ -10,17 +10,20 @@ use crate::{
             Node, //
         },
         attributes_tree::Advice,
-        pin,
-        prefetch, //
+        pin, //
     },
     device::registry::{
         self,
         Device, //
     },
-    fault::to_host,
+    fault::prefetch,
     range::PageRange,
-    replica::replicas,
-    space::address_space::Space,
+    reclaim::reserve,
+    space::{
+        address_space::Space,
+        mapping,
+        replicas, //
+    },
     sys, //
 };
 use kernel::{
@@ -30,9 +33,7 @@ use kernel::{
     },
     mm::{
         device::vma as vma_info,
-        virt::VmaRef,
-        MmWithUser,
-        MmapReadGuard, //
+        MmWithUser, //
     },
     page::PAGE_MASK,
     prelude::*,
@@ -83,7 +84,7 @@ fn hmadvise(mm: &MmWithUser, hnid: i32, start: usize, len: usize, behavior: i32)
 
     match todo {
         Todo::DontNeed => {
-            check(mm, range)?;
+            mapping::check(mm, range)?;
             sys::dontneed(mm, start, range.len_bytes() as usize)
         }
         Todo::PrefetchDevice(device) => prefetch::to_device(mm, &device, range),
@@ -165,12 +166,12 @@ impl Place {
 
 /// Changes the attributes of what is mapped of the range.
 fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
-    let complete = check(mm, range)?;
+    let complete = mapping::check(mm, range)?;
     let advice = Advice::get(mm)?;
     // Unmapping takes attributes away under mmap_lock, so they are given under it.
     let mmap = mm.mmap_read_lock();
 
-    for_each_vma(&mmap, range, |vma, part| {
+    mapping::for_each_vma(&mmap, range, |vma, part| {
         // It may have become another mapping since it was checked.
         if vma.flags() & vma_info::VM_PEER_SHARED == 0 || !vma_info::is_ordinary(vma) {
             return Ok(());
@@ -184,14 +185,14 @@ fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
         }
         changed
     })?;
-    whole(complete)
+    mapping::whole(complete)
 }
 
 /// Pins the range, and brings it to the device.
 fn pin(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
     prefetch::contexts_on(mm, device)?;
-    check(mm, range)?;
-    let (news, all) = pin::pin(mm, device, range)?;
+    mapping::check(mm, range)?;
+    let (news, all) = reserve::pin(mm, device, range)?;
     let mut home = Ok(());
     if news {
         // What is on a device already is not where room is kept.
@@ -211,44 +212,12 @@ fn pin(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
 
 /// Unpins the range.
 fn unpin(mm: &MmWithUser, range: PageRange, id: Option<u32>) -> Result {
-    let complete = check(mm, range)?;
+    let complete = mapping::check(mm, range)?;
     if pin::unpin(mm, range, id)? {
         // It would take the room of what stays pinned. A page that cannot leave now is only late.
         let _ = prefetch::to_host(mm, range, None);
     }
-    whole(complete)
-}
-
-/// The result where the rest was done.
-pub(crate) fn whole(complete: bool) -> Result {
-    if complete {
-        Ok(())
-    } else {
-        Err(ENOMEM)
-    }
-}
-
-/// Calls `f` with each mapping in the range and the pages of the range that it has.
-pub(crate) fn for_each_vma(
-    mmap: &MmapReadGuard<'_>,
-    range: PageRange,
-    mut f: impl FnMut(&VmaRef, PageRange) -> Result,
-) -> Result {
-    let mut rest = range;
-
-    while let Some(vma) =
-        vma_info::first_in(mmap, rest.start_byte() as usize, rest.end_byte() as usize)
-    {
-        let pages = to_host::pages_of(vma);
-        if let Some(part) = rest.intersect(pages) {
-            f(vma, part)?;
-        }
-        match PageRange::new(pages.end(), range.end()) {
-            Some(next) if !next.is_empty() => rest = next,
-            _ => break,
-        }
-    }
-    Ok(())
+    mapping::whole(complete)
 }
 
 fn place(hnid: i32) -> Result<Place> {
@@ -263,37 +232,4 @@ fn place(hnid: i32) -> Result<Place> {
         return Err(EPERM);
     }
     Ok(Place::Device(device))
-}
-
-/// Checks that all mappings of the range are peer-shared. Returns whether it has no holes.
-///
-/// # Errors
-///
-/// `EINVAL` when one is not; `ENOMEM` when there is none.
-pub(crate) fn check(mm: &MmWithUser, range: PageRange) -> Result<bool> {
-    let mmap = mm.mmap_read_lock();
-    let mut next = range.first();
-    let mut found = false;
-    let mut complete = true;
-
-    while let Some(vma) = vma_info::first_in(
-        &mmap,
-        (next << crate::range::PAGE_SHIFT) as usize,
-        range.end_byte() as usize,
-    ) {
-        if vma.flags() & vma_info::VM_PEER_SHARED == 0 || !vma_info::is_ordinary(vma) {
-            return Err(EINVAL);
-        }
-        let pages = to_host::pages_of(vma);
-        found = true;
-        complete &= pages.first() <= next;
-        next = pages.end();
-        if next >= range.end() {
-            break;
-        }
-    }
-    if !found {
-        return Err(ENOMEM);
-    }
-    Ok(complete && next >= range.end())
 }

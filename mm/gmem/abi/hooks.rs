@@ -3,19 +3,19 @@
 //! What the kernel calls when the memory of a process changes, by `include/linux/gmem.h`: fork,
 //! exit, mremap, munmap and UFFDIO_MOVE; and what the C files of GMEM call.
 
-use super::export::exports;
+use super::{
+    dead,
+    export::exports, //
+};
 use crate::{
     advice::attributes_tree,
-    device::{
-        dead,
-        registry, //
-    },
-    fault::take_home,
+    device::registry,
+    migrate::take_home,
     range::{
         PageRange,
         PAGE_SHIFT, //
     },
-    replica::replicas, //
+    space::replicas, //
 };
 use core::mem::MaybeUninit;
 use kernel::{

@@ -4,10 +4,6 @@
 
 use crate::{
     device::{
-        debugfs::{
-            self,
-            DeviceDir, //
-        },
         holds,
         memory::Memory,
         mmu::Mmu,
@@ -15,12 +11,14 @@ use crate::{
             self,
             Speed, //
         },
+        parts::Parts,
         stats::Stats, //
     },
     range::PageRange, //
 };
 use kernel::{
     bindings,
+    debugfs::Scope,
     device,
     new_condvar,
     new_mutex,
@@ -38,14 +36,6 @@ use kernel::{
 
 /// The largest number of devices: what fits into a directory entry.
 pub(crate) const MAX_DEVICES: usize = 63;
-
-/// What moves pages of a device: its functions and its counters, without its lifetime.
-#[derive(Clone)]
-pub(crate) struct Parts {
-    pub(crate) id: u32,
-    pub(crate) mmu: Mmu,
-    pub(crate) stats: Arc<Stats>,
-}
 
 /// What a driver says of its device; `struct gm_dev_desc`, checked.
 pub(crate) struct Description {
@@ -67,7 +57,7 @@ struct Gate {
 
 /// Who can still use a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// Its driver.
     Driver,
     /// Processes, whose pages are lost there.
@@ -78,11 +68,11 @@ pub(super) enum Owner {
 
 /// The memory of a device.
 #[derive(Default)]
-pub(super) struct Held {
+pub(crate) struct Held {
     /// What is registered.
-    pub(super) live: Option<Arc<Memory>>,
+    pub(crate) live: Option<Arc<Memory>>,
     /// That of a dead device: processes still have pages there.
-    pub(super) lost: Option<Arc<Memory>>,
+    pub(crate) lost: Option<Arc<Memory>>,
 }
 
 impl Held {
@@ -91,6 +81,9 @@ impl Held {
         self.live.as_ref().or(self.lost.as_ref())
     }
 }
+
+/// The directory of a device in debugfs. It holds the device, which therefore has to let go of it.
+pub(crate) type DebugDir = Pin<KBox<Scope<Arc<Device>>>>;
 
 /// One device.
 #[pin_data]
@@ -101,13 +94,13 @@ pub(crate) struct Device {
     pub(crate) reach: PageRange,
     /// Until the device is dead.
     #[pin]
-    pub(super) parent: Mutex<Option<ARef<device::Device>>>,
-    pub(super) speed: Speed,
+    pub(crate) parent: Mutex<Option<ARef<device::Device>>>,
+    pub(crate) speed: Speed,
     /// Held while memory comes or goes; taken with the gate closed, or by who is inside.
     #[pin]
-    pub(super) owner: Mutex<Owner>,
+    pub(crate) owner: Mutex<Owner>,
     #[pin]
-    pub(super) memory: Mutex<Held>,
+    pub(crate) memory: Mutex<Held>,
     #[pin]
     gate: Mutex<Gate>,
     #[pin]
@@ -115,7 +108,7 @@ pub(crate) struct Device {
     #[pin]
     contexts: Mutex<usize>,
     #[pin]
-    debug_dir: Mutex<Option<DeviceDir>>,
+    debug_dir: Mutex<Option<DebugDir>>,
 }
 
 /// Proof that the device takes part: it cannot be destroyed, nor its memory leave, until the value
@@ -185,12 +178,16 @@ impl Device {
             *entry = Some(device.clone());
         }
         drop(devices);
-        *device.debug_dir.lock() = debugfs::add(&device);
         Ok(device)
     }
 
+    /// Has a directory, until the device is off the list.
+    pub(crate) fn set_debug_dir(&self, dir: Option<DebugDir>) {
+        *self.debug_dir.lock() = dir;
+    }
+
     /// Takes the device off the list; its memory has left before.
-    pub(super) fn unlist(&self) {
+    pub(crate) fn unlist(&self) {
         // Waits for readers, so not under a lock that they take.
         let dir = self.debug_dir.lock().take();
         drop(dir);
@@ -223,7 +220,7 @@ impl Device {
     /// # Errors
     ///
     /// `ENODEV` when another caller has closed the device already.
-    pub(super) fn close(&self) -> Result {
+    pub(crate) fn close(&self) -> Result {
         let mut gate = self.gate.lock();
         if !gate.open {
             return Err(ENODEV);
@@ -236,7 +233,7 @@ impl Device {
     }
 
     /// As [`Self::close`], for ever, whoever closed it before. The caller does not hold `owner`.
-    pub(super) fn close_for_ever(&self) {
+    pub(crate) fn close_for_ever(&self) {
         let mut gate = self.gate.lock();
         gate.open = false;
         gate.dead = true;
@@ -246,7 +243,7 @@ impl Device {
     }
 
     /// Lets work begin again, unless the device is dead.
-    pub(super) fn reopen(&self) {
+    pub(crate) fn reopen(&self) {
         let mut gate = self.gate.lock();
         gate.open = !gate.dead;
     }

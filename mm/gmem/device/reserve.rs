@@ -1,33 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Room that is kept for pinned pages.
-//!
-//! A process has a pool of chunks on each device where it pinned something, enough for all that it
-//! pinned there. Its pinned pages are placed in these chunks and nothing else is. So a page that
-//! went home finds its room when it comes back, whatever the device is filled with, and eviction,
-//! which takes from the ranking of units, never meets a pinned page: no chunk of a pool is ranked.
+//! Taking from, and giving back to, what a memory keeps for pinned pages.
 
 use crate::{
     device::{
-        chunk::Chunks,
-        dmem::{
-            self,
-            Payer, //
-        },
+        alloc::Alloc,
+        dmem,
         holds::{
             self,
             MAX_LOOKS, //
         },
-        memory::{
-            Alloc,
-            Memory, //
+        memory::Memory,
+        pools::{
+            remove_if,
+            Pool,
+            Tenant, //
         },
         run::Run,
         units::Spot, //
-    },
-    reclaim::{
-        evict,
-        waiting::Waiting, //
     },
     sys, //
 };
@@ -37,124 +27,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Whose pool it is: the address of an `mm_struct`.
-pub(crate) type Tenant = usize;
-
-/// Says of a chunk which pool it is in.
-pub(super) type PoolId = u64;
-
-/// The chunks of one process.
-struct Pool {
-    id: PoolId,
-    /// [`None`] when nothing is pinned any more.
-    tenant: Option<Tenant>,
-    /// How many pages have to fit.
-    pages: usize,
-    chunks: KVec<u32>,
-    /// So many of the chunks were not looked at since pages were unpinned; the first ones.
-    unseen: usize,
-}
-
-impl Pool {
-    fn need(&self) -> usize {
-        self.pages.div_ceil(PMD_PAGES)
-    }
-
-    /// Takes the chunk out that is at `index` of the list.
-    fn remove(&mut self, index: usize) {
-        if let Some(last) = self.chunks.pop() {
-            if let Some(chunk) = self.chunks.get_mut(index) {
-                *chunk = last;
-            }
-        }
-        self.unseen = self.unseen.min(self.chunks.len());
-    }
-}
-
-/// The pools of one memory.
-pub(crate) struct Pools {
-    all: KVec<Pool>,
-    next_id: PoolId,
-}
-
-impl Pools {
-    /// None.
-    pub(super) const fn new() -> Self {
-        let all = KVec::new();
-
-        Self { all, next_id: 0 }
-    }
-
-    fn get(&mut self, tenant: Tenant) -> Option<&mut Pool> {
-        let mut all = self.all.iter_mut();
-
-        all.find(|pool| pool.tenant == Some(tenant))
-    }
-
-    /// Returns how many pages are kept and not in use.
-    pub(super) fn unused(&self, chunks: &Chunks) -> usize {
-        let all = self.all.iter().flat_map(|pool| pool.chunks.iter());
-
-        all.map(|chunk| PMD_PAGES - chunks.live(*chunk as usize).min(PMD_PAGES))
-            .sum()
-    }
-
-    /// Decides whether an empty chunk is given back; a pool keeps what it needs.
-    pub(super) fn lets_go(&mut self, pool: PoolId, chunk: usize) -> bool {
-        let Some(pool) = self.all.iter_mut().find(|other| other.id == pool) else {
-            return true;
-        };
-        if pool.chunks.len() <= pool.need() {
-            return false;
-        }
-        let mut chunks = pool.chunks.iter();
-        if let Some(index) = chunks.position(|other| *other == chunk as u32) {
-            pool.remove(index);
-        }
-        true
-    }
-}
-
-/// Removes the elements for which `f` is true.
-fn remove_if<T>(list: &mut KVec<T>, mut f: impl FnMut(&T) -> bool) {
-    let mut i = 0;
-    while let Some(element) = list.get(i) {
-        if f(element) {
-            drop(list.remove(i));
-        } else {
-            i += 1;
-        }
-    }
-}
-
 impl Memory {
-    /// Keeps room for `pages` more pages of `tenant`, for which `payer` pays; evicts others for it.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` when that is more than may be pinned of the memory, or more than a limit of `payer`
-    /// leaves; `ENOMEM`; `EINTR` (fatal signal). Nothing is kept then.
-    pub(crate) fn reserve(self: &Arc<Self>, tenant: Tenant, payer: &Payer, pages: usize) -> Result {
-        // What others have not given back yet.
-        while !self.trim() {}
-        self.grow_pool(tenant, pages)?;
-        while self.lacks_room(tenant) {
-            let adopted = if sys::fatal_signal() {
-                Err(EINTR)
-            } else {
-                // No mmap_lock is held.
-                let mut waiting = Waiting::unbounded();
-                evict::take(self, payer, PMD_PAGES, Spot::default(), &mut waiting)
-                    .and_then(|run| self.adopt(tenant, run))
-            };
-            if let Err(e) = adopted {
-                self.unreserve(tenant, pages);
-                return Err(if e == ENOSPC { EAGAIN } else { e });
-            }
-        }
-        Ok(())
-    }
-
     /// Keeps room for `pages` fewer pages of `tenant`.
     ///
     /// The callers hold mmap_lock. So only some chunks are let go of at once, the others soon.
@@ -178,7 +51,7 @@ impl Memory {
 
     /// Lets go of chunks that are not needed any more: those that are empty, and all where nothing
     /// is pinned. Looks at [`MAX_LOOKS`] only; returns whether those were all.
-    pub(super) fn trim(&self) -> bool {
+    pub(crate) fn trim(&self) -> bool {
         let mut alloc = self.alloc.lock();
         let Alloc {
             owned,
@@ -267,7 +140,12 @@ impl Memory {
             .sum()
     }
 
-    fn grow_pool(&self, tenant: Tenant, pages: usize) -> Result {
+    /// Lets the pool of `tenant` have `pages` more pages; it may lack room for them then.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when that is more than may be pinned of the memory, `ENOMEM`.
+    pub(crate) fn grow_pool(&self, tenant: Tenant, pages: usize) -> Result {
         let most = self.nr_chunks() * sys::pin_percent() / 100;
         let mut alloc = self.alloc.lock();
         let pools = &mut alloc.pools;
@@ -307,7 +185,8 @@ impl Memory {
         done
     }
 
-    fn lacks_room(&self, tenant: Tenant) -> bool {
+    /// Returns whether the pool of `tenant` has fewer chunks than it needs.
+    pub(crate) fn lacks_room(&self, tenant: Tenant) -> bool {
         let mut alloc = self.alloc.lock();
 
         alloc
@@ -317,7 +196,7 @@ impl Memory {
     }
 
     /// Makes a whole chunk part of a pool.
-    fn adopt(&self, tenant: Tenant, run: Run) -> Result {
+    pub(crate) fn adopt(&self, tenant: Tenant, run: Run) -> Result {
         let chunk = run.first() / PMD_PAGES;
         let mut alloc = self.alloc.lock();
         let Alloc {

@@ -4,37 +4,20 @@
 //! whose copy failed.
 
 use crate::{
-    device::{
-        memory::COOKIE,
-        mmu::Mmu,
-        registry::Parts, //
-    },
+    device::scratch::Runs,
     fault::serve::Served,
     reclaim::waiting::Waiting,
-    sys::{
-        self,
-        CopyRun,
-        MapRun, //
-    }, //
+    sys::MapRun, //
 };
-use core::ops::Range;
 use kernel::{
     alloc::Flags,
     mm::device::{
         hmm::PagePfn,
-        migrate::{
-            Arrays,
-            Migration,
-            Source, //
-        },
+        migrate::Arrays,
         PMD_PAGES, //
     },
-    page::PAGE_SHIFT,
     prelude::*, //
 };
-
-/// Size of a base page, in bytes.
-pub(crate) const PAGE: u64 = 1 << PAGE_SHIFT;
 
 /// Scratch memory for one block. Allocated in base pages: no order above 0 is needed, and no OOM
 /// kill for it.
@@ -74,201 +57,4 @@ impl Batch {
             flags,
         )?)
     }
-}
-
-/// Scratch memory to bring pages home.
-pub(crate) struct Scratch {
-    pub(crate) arrays: Arrays,
-    pub(crate) runs: Runs,
-}
-
-impl Scratch {
-    /// Makes scratch memory for so many pages of a VMA.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(pages: usize) -> Result<Self> {
-        Ok(Self {
-            arrays: Arrays::new(pages, GFP_KERNEL)?,
-            runs: Runs::new(pages, GFP_KERNEL)?,
-        })
-    }
-
-    /// Makes scratch memory for a chunk of device memory. Preallocated: eviction may run when the
-    /// host is out of memory.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn for_chunk() -> Result<Self> {
-        Ok(Self {
-            arrays: Arrays::for_pagemap(PMD_PAGES)?,
-            runs: Runs::new(PMD_PAGES, GFP_KERNEL)?,
-        })
-    }
-}
-
-/// A list of copies, as long as it has to be at most.
-pub(crate) struct Runs(KVVec<CopyRun>);
-
-impl Runs {
-    /// Makes an empty list for a range of so many pages.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(pages: usize, flags: Flags) -> Result<Self> {
-        Ok(Self(KVVec::with_capacity(pages, flags)?))
-    }
-
-    /// Empties the list.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// Adds a copy; one that continues the last one makes it longer.
-    ///
-    /// A list holds at most one element a page of a block, which is its capacity.
-    #[inline]
-    pub(crate) fn push(&mut self, dev_addr: u64, other: u64, len: u64) {
-        if let Some(last) = self.0.last_mut() {
-            if last.dev_addr.wrapping_add(last.len) == dev_addr
-                && last.other.wrapping_add(last.len) == other
-            {
-                last.len = last.len.wrapping_add(len);
-                return;
-            }
-        }
-        let full = self.0.push_within_capacity(CopyRun {
-            dev_addr,
-            other,
-            len,
-        });
-        debug_assert!(full.is_ok());
-    }
-
-    /// Returns the copies.
-    pub(crate) fn as_slice(&self) -> &[CopyRun] {
-        &self.0
-    }
-}
-
-/// One page of a migration, or one huge page.
-#[derive(Clone, Copy)]
-pub(crate) struct Piece {
-    pub(crate) index: usize,
-    pub(crate) source: Source,
-    /// In base pages.
-    pub(crate) pages: usize,
-}
-
-impl Piece {
-    /// Returns the length in bytes.
-    pub(crate) fn len(&self) -> u64 {
-        (self.pages as u64) << PAGE_SHIFT
-    }
-}
-
-/// Calls `f` with every piece of the migration; `split` takes a huge source apart.
-pub(crate) fn for_each_piece(
-    m: &mut Migration<'_>,
-    split: bool,
-    mut f: impl FnMut(&mut Migration<'_>, Piece),
-) {
-    // A huge source has one element; the ones behind it are empty.
-    let huge = m.is_huge(0).then(|| m.source(0));
-
-    if let (Some(source), false) = (huge, split) {
-        let piece = Piece {
-            index: 0,
-            source,
-            pages: PMD_PAGES,
-        };
-        return f(m, piece);
-    }
-    for index in 0..m.len() {
-        let source = huge.map_or_else(|| m.source(index), |source| source.after(index));
-        let piece = Piece {
-            index,
-            source,
-            pages: 1,
-        };
-        if source != Source::Unselected {
-            f(m, piece);
-        }
-    }
-}
-
-/// The device that pages come from.
-///
-/// The page says it, which takes no lock.
-pub(crate) struct Origin {
-    pub(crate) parts: Parts,
-    pfns: Range<usize>,
-}
-
-impl Origin {
-    /// Returns where a piece comes from, if that is a device. To be asked before it is handed over.
-    pub(crate) fn of(m: &Migration<'_>, piece: Piece) -> Option<Self> {
-        let map = m.pagemap(piece.index, &COOKIE)?;
-
-        Some(Self {
-            parts: map.data().parts.clone(),
-            pfns: map.pfns(),
-        })
-    }
-
-    /// Returns which page of the device's memory `pfn` is.
-    #[inline]
-    pub(crate) fn page(&self, pfn: usize) -> Option<usize> {
-        self.pfns
-            .contains(&pfn)
-            .then(|| pfn.wrapping_sub(self.pfns.start))
-    }
-}
-
-/// As [`Origin::of`] the piece, which is at `pfn`, and which page it is there; `last` is where the
-/// one before came from.
-pub(crate) fn origin_of<'a>(
-    last: &'a mut Option<Origin>,
-    m: &Migration<'_>,
-    piece: Piece,
-    pfn: usize,
-) -> Option<(&'a Origin, usize)> {
-    if last.as_ref().and_then(|last| last.page(pfn)).is_none() {
-        *last = Origin::of(m, piece);
-    }
-    let origin = last.as_ref()?;
-
-    Some((origin, origin.page(pfn)?))
-}
-
-/// Copies from the memory of device `src` to that of `dst`, directly or through a host page.
-pub(crate) fn copy_peer(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
-    match dst.copy_peer(src, core::slice::from_ref(run)) {
-        Err(e) if e == sys::eopnotsupp() => bounce(dst, src, run),
-        result => result,
-    }
-}
-
-fn bounce(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
-    let page = kernel::mm::device::folio::LockedFolio::alloc_evict(0)?;
-    let host = (page.pfn() as u64) << PAGE_SHIFT;
-    let mut done = 0;
-
-    while done < run.len {
-        src.copy_from_dev(&[CopyRun {
-            dev_addr: run.other.wrapping_add(done),
-            other: host,
-            len: PAGE,
-        }])?;
-        dst.copy_to_dev(&[CopyRun {
-            dev_addr: run.dev_addr.wrapping_add(done),
-            other: host,
-            len: PAGE,
-        }])?;
-        done = done.wrapping_add(PAGE);
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::{
             owner,
             Memory, //
         },
-        reserve::Tenant, //
+        pools::Tenant, //
     },
     fault::{
         batch::Batch,
@@ -16,7 +16,7 @@ use crate::{
             all_local,
             peek, //
         },
-        pingpong::Turn,
+        pingpong,
         serve::{
             Part,
             Purpose,
@@ -27,17 +27,18 @@ use crate::{
     policy::unit::SLOT_PAGES,
     range::PageRange,
     reclaim::host_room::Room,
-    space::address_space::Watch, //
+    space::{
+        address_space::Watch,
+        thrash::Turn, //
+    }, //
 };
 use kernel::{
-    mm::{
-        device::{
-            hmm,
-            mmap::MmapGuard,
-            vma::{
-                self as vma_info,
-                MmapVma, //
-            }, //
+    mm::device::{
+        hmm,
+        mmap::MmapGuard,
+        vma::{
+            self as vma_info,
+            MmapVma, //
         }, //
     },
     page::PAGE_SHIFT,
@@ -109,7 +110,7 @@ impl Part<'_> {
             if let Some(until) = thrash.stays(range) {
                 let stays = first_block(piece, range);
                 memory.parts().stats.bounced.add(1);
-                thrash.hold(&self.context.space, stays, until);
+                pingpong::hold(&self.context.space, stays, until);
                 return Ok(Brought::Stay(stays));
             }
         }

@@ -26,8 +26,7 @@ use crate::{
         migrate::{
             Brought,
             Wanted, //
-        },
-        to_host, //
+        }, //
     },
     policy::fault_size,
     range::{
@@ -39,11 +38,12 @@ use crate::{
         source::Lease, //
     },
     space::{
-        address_space::{
-            Space,
-            Watch, //
-        },
-        context::Context, //
+        address_space::Watch,
+        context::Context,
+        mapping::{
+            self,
+            policy_allows, //
+        }, //
     },
     sys, //
 };
@@ -55,10 +55,7 @@ use kernel::{
                 MmapGuard,
                 StillGuard, //
             },
-            vma::{
-                self as vma_info,
-                MmapVma, //
-            }, //
+            vma as vma_info, //
         },
         virt::VmaRef,
         MmWithUser, //
@@ -300,7 +297,7 @@ impl Part<'_> {
         let _block = space.lock_block(rest);
         let (advised, attributes) = self.attributes(rest.first());
         // What was advised about one page holds for no other one.
-        let vma_pages = to_host::pages_of(vma).intersect(advised).ok_or(hole)?;
+        let vma_pages = mapping::pages_of(vma).intersect(advised).ok_or(hole)?;
         let piece = rest
             .intersect(vma_pages)
             .filter(|piece| piece.first() == rest.first())
@@ -425,20 +422,4 @@ impl Part<'_> {
         };
         Ok(fault.choose().ok_or(EFAULT)?.range)
     }
-}
-
-/// Returns whether a memory policy wants the pages on this device, or says nothing of devices.
-pub(crate) fn policy_allows(
-    space: &Space,
-    vma: &MmapVma,
-    piece: PageRange,
-    memory: &Memory,
-) -> bool {
-    let nid = memory.hnid();
-    let Some(node) = sys::policy_node(vma, piece.start_byte() as usize, nid) else {
-        return true;
-    };
-
-    space.note_policy();
-    node == nid
 }

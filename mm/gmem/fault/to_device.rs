@@ -9,20 +9,19 @@ use crate::{
             owner,
             Memory, //
         },
-        reserve::Tenant,
+        pools::Tenant,
         run::Run,
+        scratch::Runs,
         units::Spot, //
     },
-    fault::{
-        batch::{
+    fault::batch::Batch,
+    migrate::{
+        counts::Counts,
+        pieces::{
             copy_peer,
             for_each_piece,
-            origin_of,
-            Batch,
-            Runs,
-            PAGE, //
-        },
-        counts::Counts, //
+            origin_of, //
+        }, //
     },
     range::PageRange,
     reclaim::{
@@ -326,5 +325,3 @@ fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> R
     });
     result
 }
-
-const _: () = assert!(PAGE == 1 << PAGE_SHIFT);

@@ -16,12 +16,10 @@ use crate::{
         },
         memory::Memory,
         run::Run,
+        scratch::Scratch,
         units::Spot, //
     },
-    fault::{
-        batch::Scratch,
-        to_host, //
-    },
+    migrate::to_host,
     reclaim::{
         to_peer::{
             self,
@@ -34,7 +32,7 @@ use crate::{
         },
         waiting::Waiting, //
     },
-    replica::replicas,
+    space::replicas,
     sys, //
 };
 use core::ops::Range;
@@ -103,7 +101,7 @@ pub(crate) fn take(
             Some(limit) => chunk_of(memory, limit, &mut quest, waiting),
             None => {
                 memory.worker.asked(memory, nr, false);
-                if memory.worker.wait(waiting) {
+                if waiting.wait(&memory.worker) {
                     quest.victims += 1;
                     continue;
                 }

@@ -15,19 +15,19 @@ use crate::{
         dmem::Payer,
         memory::Memory,
         registry::Device,
+        scratch::Scratch,
         units::Spot, //
     },
-    fault::{
-        batch::{
-            for_each_piece,
-            Scratch, //
-        },
+    migrate::{
         counts::Counts,
-        serve::policy_allows, //
+        pieces::for_each_piece, //
     },
     policy::unit::SLOT_PAGES,
     range::PageRange,
-    space::address_space::Space, //
+    space::{
+        address_space::Space,
+        mapping::policy_allows, //
+    }, //
 };
 use kernel::{
     mm::{

@@ -14,7 +14,8 @@ use crate::{
             MAX_PAGES,
             MAX_WAIT_MS, //
         },
-        memory::Memory, //
+        memory::Memory,
+        worker::Worker, //
     },
     policy::unit::SLOT_PAGES,
     reclaim::victim::Quest, //
@@ -113,18 +114,15 @@ impl Waiting {
         false
     }
 
-    /// Returns how long it may still wait for the worker.
-    pub(crate) fn left(&self) -> Jiffies {
-        self.left
-    }
-
-    /// Says how much is left of that.
-    pub(crate) fn set_left(&mut self, left: Jiffies) {
+    /// Waits for the worker as long as it still may. Returns whether that freed something.
+    pub(crate) fn wait(&mut self, worker: &Worker) -> bool {
+        let (freed, left) = worker.wait(self.left);
         let all = msecs_to_jiffies(MAX_WAIT_MS).max(1);
         let waited = all.saturating_sub(left);
 
         self.left = left;
         holds::WAIT_MS.note(waited * MAX_WAIT_MS as usize / all);
+        freed
     }
 
     /// It looks at so many candidates.

@@ -10,30 +10,19 @@ use crate::{
         holds::MAX_COPIES,
         memory::Memory,
         run::Run,
+        scratch::Runs,
         stats::Stats, //
     },
-    fault::batch::{
-        Runs,
-        PAGE, //
+    range::{
+        PageRange,
+        PAGE_SIZE, //
     },
-    range::PageRange,
     replica::source::{
         Lease,
         Originals,
         WINDOW,
         WINDOW_ORDER, //
-    },
-    space::{
-        address_space::{
-            MapLock,
-            Space, //
-        },
-        directory::Directory, //
     }, //
-};
-use core::{
-    convert::Infallible,
-    ops::Range, //
 };
 use kernel::{
     page::PAGE_SHIFT,
@@ -46,19 +35,17 @@ use kernel::{
 };
 
 /// The first page of a window, and the device.
-type Key = (u64, u32);
+pub(crate) type Key = (u64, u32);
 
-/// Smallest key.
-const FIRST: Key = (0, 0);
-
-fn after((first, device): Key) -> Key {
+/// The key behind one.
+pub(crate) fn after((first, device): Key) -> Key {
     (first, device.wrapping_add(1))
 }
 
 /// What one device has of one window.
 pub(crate) struct Copy {
-    run: Run,
-    originals: Originals,
+    pub(crate) run: Run,
+    pub(crate) originals: Originals,
     stats: Arc<Stats>,
 }
 
@@ -74,11 +61,13 @@ impl Copy {
         copy
     }
 
-    fn is(&self, draft: &Draft) -> bool {
+    /// Returns whether it is what the draft was made of.
+    pub(crate) fn is(&self, draft: &Draft) -> bool {
         self.run.first() == draft.page && self.originals.frames() == draft.frames
     }
 
-    fn pages(&self) -> usize {
+    /// Returns how many pages it has.
+    pub(crate) fn pages(&self) -> usize {
         self.originals.count()
     }
 }
@@ -90,7 +79,7 @@ impl Drop for Copy {
 }
 
 /// The copies of a space, under the map lock.
-pub(crate) struct Copies(RBTree<Key, Copy>);
+pub(crate) struct Copies(pub(crate) RBTree<Key, Copy>);
 
 impl Copies {
     /// There are none.
@@ -146,136 +135,25 @@ impl Copies {
     }
 
     /// Returns the first window from page `from` on of which there is a copy.
-    fn first_from(&self, from: u64) -> Option<u64> {
+    pub(crate) fn first_from(&self, from: u64) -> Option<u64> {
         let cursor = self.0.cursor_lower_bound(&(from, 0))?;
 
         Some(cursor.current().0 .0)
     }
 }
 
-impl MapLock<'_> {
-    /// Takes a copy from its device, if there is one; returns how many pages it had.
-    fn drop_copy(&mut self, directory: &Directory, key: Key) -> usize {
-        if self.copies().0.get(&key).is_none() {
-            return 0;
-        }
-        let window = PageRange::around(key.0, WINDOW_ORDER).unwrap_or_default();
-        self.invalidate_on(directory, window, key.1);
-        let copy = self.copies_mut().0.remove(&key);
-        self.count_copies(1);
-        copy.map_or(0, |copy| copy.pages())
-    }
-
-    /// Drops those of the next copies from `from` on that `which` names; returns where to go on.
-    fn drop_some(
-        &mut self,
-        directory: &Directory,
-        mut from: Key,
-        which: &impl Fn(Key, &Copy) -> bool,
-    ) -> Option<Key> {
-        for _ in 0..MAX_COPIES {
-            let cursor = self.copies().0.cursor_lower_bound(&from)?;
-            let (key, copy) = cursor.current();
-            let (key, wanted) = (*key, which(*key, copy));
-            if wanted {
-                self.drop_copy(directory, key);
-            }
-            from = after(key);
-        }
-        Some(from)
-    }
-}
-
-/// Drops the copies of a space that `which` names. Others get the map lock in between; the caller
-/// sees to it that no such copy is added meanwhile.
-fn drop_copies(space: &Space, which: &impl Fn(Key, &Copy) -> bool) {
-    let mut from = Some(FIRST);
-    while let Some(next) = from {
-        from = space.lock_map().drop_some(&space.directory, next, which);
-    }
-}
-
-/// Drops the copies on a device that has no context in the space any more.
-pub(crate) fn drop_on(space: &Space, device: u32) {
-    drop_copies(space, &|key, _: &Copy| key.1 == device);
-}
-
-/// Drops the copies that `which` names in all spaces.
-fn drop_all(which: impl Fn(Key, &Copy) -> bool) {
-    let _: core::result::Result<(), Infallible> = Space::try_for_each(|space| {
-        drop_copies(space, &which);
-        Ok(())
-    });
-}
-
-/// Drops the copies in some pages, of one chunk, of the memory; returns how many pages they had.
-///
-/// A copy is one unit of the memory, which knows where it was mapped.
-pub(crate) fn drop_pages(memory: &Memory, pages: Range<usize>) -> usize {
-    let mut dropped = 0;
-    if !memory.has_copies(pages.start) {
-        return 0;
-    }
-    for (unit, spot) in memory.units_of(pages.start) {
-        if !pages.contains(&unit.first_page()) {
-            continue;
-        }
-        let Some(space) = Space::find_key(spot.space) else {
-            continue;
-        };
-        let key = (spot.page & !(WINDOW as u64 - 1), memory.parts().id);
-        let mut map = space.lock_map();
-        let copy = map.copies().0.get(&key);
-        if copy.is_some_and(|copy| copy.run.has_some(memory, &pages)) {
-            dropped += map.drop_copy(&space.directory, key);
-        }
-    }
-    dropped
-}
-
-/// Drops the copies of pages that are not read mostly any more: also those of faults that began
-/// when they were, which hold the lock of their block meanwhile.
-pub(crate) fn drop_range(space: &Space, range: PageRange) {
-    space.wait_for_faults(range);
-    let mut rest = Some(range.align_out(WINDOW_ORDER));
-    while let Some(windows) = rest {
-        let mut map = space.lock_map();
-        let first = map.copies().first_from(windows.first());
-        let Some(first) = first.filter(|first| *first < windows.end()) else {
-            return;
-        };
-        let some = PageRange::with_count(first, (MAX_COPIES * WINDOW) as u64)
-            .and_then(|some| some.intersect(windows));
-        let Some(some) = some else { return };
-        let left = map.invalidate(&space.directory, some, false);
-        let next = left.map_or(some.end(), |left| left.first());
-        rest = PageRange::new(next, windows.end());
-    }
-}
-
-/// Drops the copies in a memory to which none is added any more. Afterwards no callback has one in
-/// its hands.
-pub(crate) fn drop_memory(memory: &Memory) {
-    drop_all(|_, copy| copy.run.is_of(memory));
-}
-
-/// Drops the copies of a file that is about to be written.
-pub(crate) fn drop_file(is_lease: impl Fn(&Lease) -> bool) {
-    drop_all(|_, copy| copy.originals.lease().is_some_and(&is_lease));
-}
-
 /// The page frames of no host pages.
-const NO_FRAMES: [usize; WINDOW] = [0; WINDOW];
+pub(crate) const NO_FRAMES: [usize; WINDOW] = [0; WINDOW];
 
 /// A copy that a fault is about to enter.
 pub(crate) struct Draft {
-    key: Key,
+    pub(crate) key: Key,
     /// The first page of device memory.
     page: usize,
     /// The host's page frames, or 0.
-    frames: [usize; WINDOW],
+    pub(crate) frames: [usize; WINDOW],
     /// [`None`]: the space has the copy already.
-    new: Option<RBTreeNode<Key, Copy>>,
+    pub(crate) new: Option<RBTreeNode<Key, Copy>>,
 }
 
 impl Draft {
@@ -323,7 +201,7 @@ impl Draft {
         for (index, frame) in self.frames.iter().enumerate() {
             if *frame != 0 {
                 let to = ((self.page + index) as u64) << PAGE_SHIFT;
-                runs.push(to, (*frame as u64) << PAGE_SHIFT, PAGE);
+                runs.push(to, (*frame as u64) << PAGE_SHIFT, PAGE_SIZE);
                 pages += 1;
             }
         }
@@ -333,8 +211,8 @@ impl Draft {
 
 /// The copies that a fault is about to enter.
 pub(crate) struct Drafts {
-    list: KVec<Draft>,
-    lease: Option<Lease>,
+    pub(crate) list: KVec<Draft>,
+    pub(crate) lease: Option<Lease>,
 }
 
 impl Drafts {
@@ -380,30 +258,6 @@ impl Drafts {
         let draft = self.list.iter().find(|draft| draft.key.0 == first)?;
 
         (draft.frame_of(page) == frame).then(|| draft.page + (page - first) as usize)
-    }
-
-    /// Hands the copies over to the space. Returns `false` when one of them is good no more.
-    pub(crate) fn accept(&mut self, map: &mut MapLock<'_>, directory: &Directory) -> bool {
-        if self.lease.as_ref().is_some_and(Lease::is_broken) {
-            return false;
-        }
-        for draft in &mut self.list {
-            match draft.new.take() {
-                None if draft.frames == NO_FRAMES => {}
-                Some(node) => {
-                    // One that had less.
-                    map.drop_copy(directory, draft.key);
-                    map.copies_mut().0.insert(node);
-                }
-                None => {
-                    let copy = map.copies().0.get(&draft.key);
-                    if !copy.is_some_and(|copy| copy.is(draft)) {
-                        return false;
-                    }
-                }
-            }
-        }
-        true
     }
 
     /// Gives up those that are new: their bytes could not be copied.

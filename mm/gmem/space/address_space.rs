@@ -11,17 +11,19 @@ use crate::{
         holds,
         registry::Device, //
     },
-    fault::pingpong::Thrash,
     range::PageRange,
     replica::replicas::Copies,
     space::{
+        addresses::Addresses,
         context::{
             Context,
             MAX_CONTEXTS, //
         },
-        directory::Directory,
-        spaces,
-        standalone::Addresses,
+        directory::{
+            Directory,
+            MapLocked, //
+        },
+        thrash::Thrash,
         watch::{
             self,
             Watcher, //
@@ -31,6 +33,7 @@ use crate::{
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
+    impl_has_delayed_work,
     mm::{
         device::interval_notifier::IntervalNotifier,
         Mm, //
@@ -77,11 +80,18 @@ pub(crate) struct MapLock<'a> {
     dropped: usize,
 }
 
+impl MapLocked for MapLock<'_> {}
+
 impl MapLock<'_> {
     /// Returns whether it is the lock of `space`.
     pub(crate) fn is_of(&self, space: &Space) -> bool {
         core::ptr::eq(self.map.lock_ref(), &space.map)
     }
+}
+
+/// What stands for a process, as long as its space lives.
+pub(super) fn key(mm: &Mm) -> usize {
+    mm.as_raw() as usize
 }
 
 /// Whose addresses they are.
@@ -116,6 +126,10 @@ struct Watches {
     tree: RBTree<u64, Watch>,
     /// Devices may use all of the process's memory, not only what is peer-shared.
     whole: bool,
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Space> for Space { self.pause }
 }
 
 impl Space {
@@ -194,7 +208,7 @@ impl Space {
     /// Returns a number that no other mirror has as long as this one lives; 0 for a standalone
     /// space.
     pub(crate) fn key(&self) -> usize {
-        self.mm().map_or(0, spaces::key)
+        self.mm().map_or(0, key)
     }
 
     /// Returns how many parts of the page table are subscribed to.

@@ -8,20 +8,20 @@ use crate::{
         mmu::Pmap,
         registry::Device, //
     },
-    fault::{
-        batch::Batch,
-        readahead::Walks, //
-    },
+    fault::batch::Batch,
     range::PageRange,
-    replica::replicas,
-    space::address_space::{
-        MapLock,
-        Space, //
+    space::{
+        address_space::{
+            MapLock,
+            Space, //
+        },
+        walks::Walks, //
     },
     sys::MapRun, //
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
+    impl_has_work,
     new_condvar,
     new_mutex,
     new_work,
@@ -71,6 +71,10 @@ pub(crate) struct Context {
 pub(crate) struct Faulting<'a> {
     context: &'a Context,
     batch: Option<KBox<Batch>>,
+}
+
+impl_has_work! {
+    impl HasWork<Context> for Context { self.work }
 }
 
 impl Context {
@@ -227,7 +231,7 @@ impl Context {
         };
         drop(gone);
         if last {
-            replicas::drop_on(&self.space, self.device.parts.id);
+            self.space.drop_copies_on(self.device.parts.id);
         }
         self.unpin();
         // Others may hold on to the context for a moment, but not to what the driver made.

@@ -11,12 +11,9 @@ use crate::{
         PageRange,
         BLOCK_ORDER, //
     },
-    space::{
-        address_space::MapLock,
-        entry::{
-            Entry,
-            Holder, //
-        }, //
+    space::entry::{
+        Entry,
+        Holder, //
     }, //
 };
 use core::{
@@ -70,6 +67,9 @@ pub(crate) struct Usage {
     /// Pages that contexts map.
     pub(crate) mapped: u64,
 }
+
+/// Proof that the map lock of the address space is held, which is above.
+pub(crate) trait MapLocked {}
 
 /// The logical page table of one address space.
 #[pin_data]
@@ -136,7 +136,7 @@ impl Directory {
     /// - `EBUSY`: what a context maps there would be lost; it must be invalidated first.
     pub(crate) fn enter(
         &self,
-        _map: &MapLock<'_>,
+        _map: &impl MapLocked,
         range: PageRange,
         huge: bool,
         new: Enter,
@@ -193,7 +193,7 @@ impl Directory {
     /// reserved the range gets of itself.
     pub(crate) fn invalidate(
         &self,
-        _map: &MapLock<'_>,
+        _map: &impl MapLocked,
         range: PageRange,
         forget: bool,
         f: impl FnMut(u16, PageRange),
@@ -217,7 +217,7 @@ impl Directory {
     /// Entries change whole, so the pages may reach beyond `range`.
     pub(crate) fn detach(
         &self,
-        _map: &MapLock<'_>,
+        _map: &impl MapLocked,
         range: PageRange,
         contexts: u16,
         f: impl FnMut(u16, PageRange),

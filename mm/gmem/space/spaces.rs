@@ -4,7 +4,10 @@
 
 use crate::{
     device::holds,
-    space::address_space::Space, //
+    space::address_space::{
+        key,
+        Space, //
+    }, //
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
@@ -64,11 +67,6 @@ impl Spaces {
         }
         self.found.as_mut()
     }
-}
-
-/// What stands for a process, as long as its space lives.
-pub(super) fn key(mm: &Mm) -> usize {
-    mm.as_raw() as usize
 }
 
 impl Space {

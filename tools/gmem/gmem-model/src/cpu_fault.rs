@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
-//! Faults of a CPU, as `mm/memory.c` and `mm/gmem/fault/to_host.rs` handle them.
+//! Faults of a CPU, as `mm/memory.c` and `mm/gmem/fault/cpu_fault.rs` handle them.
 
 use crate::{
     run::Run,

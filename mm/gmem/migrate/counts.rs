@@ -8,7 +8,7 @@ use crate::{
         memory::Memory,
         stats::Stats, //
     },
-    fault::batch::{
+    migrate::pieces::{
         for_each_piece,
         origin_of,
         Piece, //

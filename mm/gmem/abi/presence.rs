@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the memory of a device comes, and how it leaves while the device works.
+//! How devices and their memory come, and how memory leaves while the device works.
 
 use crate::{
+    abi::debugfs,
     advice::pin,
     device::{
         dmem,
@@ -12,22 +13,37 @@ use crate::{
             Node, //
         },
         registry::{
+            Description,
             Device,
             Owner, //
         }, //
     },
     reclaim::evict,
-    replica::replicas, //
+    space::replicas, //
 };
 use kernel::{
     prelude::*,
-    sync::lock::{
-        mutex::MutexBackend,
-        Guard, //
+    sync::{
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        Arc, //
     }, //
 };
 
 impl Device {
+    /// Makes a device, and its directory in debugfs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::new`].
+    pub(crate) fn create(desc: Description) -> Result<Arc<Self>> {
+        let device = Self::new(desc)?;
+        device.set_debug_dir(debugfs::add(&device));
+        Ok(device)
+    }
+
     /// Adds memory of `size` bytes.
     ///
     /// # Errors

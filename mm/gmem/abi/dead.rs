@@ -19,7 +19,7 @@ use crate::{
             Owner, //
         }, //
     },
-    replica::replicas, //
+    space::replicas, //
 };
 use kernel::{
     prelude::*,

@@ -5,10 +5,10 @@
 use crate::{
     device::{
         memory::owner,
-        registry, //
+        registry,
+        scratch::Scratch, //
     },
-    fault::{
-        batch::Scratch,
+    migrate::{
         home::{
             Home,
             Rooms, //
@@ -19,6 +19,7 @@ use crate::{
         }, //
     },
     range::PageRange,
+    space::mapping,
     sys, //
 };
 use kernel::{
@@ -67,7 +68,7 @@ fn take(
     let mmap = mm.mmap_read_lock();
     let vma = vma_info::first_in(&mmap, start, end).ok_or(ENOMEM)?;
     let part = block
-        .intersect(to_host::pages_of(vma))
+        .intersect(mapping::pages_of(vma))
         .filter(|_| vma_info::is_anonymous(vma))
         .ok_or(EINVAL)?;
     let bytes = part.start_byte() as usize..part.end_byte() as usize;

@@ -3,33 +3,28 @@
 //! MADV_PREFETCH: a range goes to a node, now.
 
 use crate::{
-    abi::hmadvise::{
-        check,
-        whole, //
-    },
     device::{
         memory::{
             owner,
             Memory, //
         },
-        registry::Device, //
+        registry::Device,
+        scratch::Scratch, //
     },
-    fault::{
-        batch::Scratch,
-        serve::{
-            self,
-            Purpose,
-            Request, //
-        },
-        to_host, //
+    fault::serve::{
+        self,
+        Purpose,
+        Request, //
     },
+    migrate::to_host,
     range::PageRange,
     space::{
         address_space::Space,
         context::{
             Context,
             MAX_CONTEXTS, //
-        }, //
+        },
+        mapping, //
     },
     sys, //
 };
@@ -50,7 +45,7 @@ use kernel::{
 /// Prefetches to a device: the first context brings the pages, the others map them.
 pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
     let contexts = contexts_on(mm, device)?;
-    let complete = check(mm, range)?;
+    let complete = mapping::check(mm, range)?;
     let mut room = device.with_memory(Memory::pages).ok_or(EINVAL)? as u64;
     let mut result = Ok(());
 
@@ -79,7 +74,7 @@ pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange)
         }
         Ok(())
     })?;
-    result.and(whole(complete))
+    result.and(mapping::whole(complete))
 }
 
 /// Brings everything home: to `node`, or where the program prefers it.
@@ -88,7 +83,7 @@ pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange)
 ///
 /// `EBUSY` when pages would not leave; the rest is at home then. `EFAULT`, `ENOMEM`, `EINTR`.
 pub(crate) fn to_host(mm: &MmWithUser, range: PageRange, node: Option<i32>) -> Result {
-    let complete = check(mm, range)?;
+    let complete = mapping::check(mm, range)?;
     let mut result = Ok(());
     let mut scratch = Scratch::new(PMD_PAGES.min(range.count() as usize))?;
 
@@ -103,7 +98,7 @@ pub(crate) fn to_host(mm: &MmWithUser, range: PageRange, node: Option<i32>) -> R
             let Some(vma) = vma_info::first_in(&mmap, start, end) else {
                 break;
             };
-            let pages = to_host::pages_of(vma);
+            let pages = mapping::pages_of(vma);
             if let Some(part) = part.intersect(pages) {
                 if vma_info::is_anonymous(vma) {
                     match to_host::prefetch(vma, part, node, &mut scratch) {
@@ -119,7 +114,7 @@ pub(crate) fn to_host(mm: &MmWithUser, range: PageRange, node: Option<i32>) -> R
     if sys::has_swapped(mm) {
         read_in(mm, range)?;
     }
-    result.and(whole(complete))
+    result.and(mapping::whole(complete))
 }
 
 /// Asks the managers of other devices for what lies there, as a touch of the CPU does.
@@ -151,7 +146,7 @@ fn read_in(mm: &MmWithUser, range: PageRange) -> Result {
             let mmap = mm.mmap_read_lock();
             // Where the mapping changed since it was found there is nothing to read in any more.
             vma_info::first_in(&mmap, start, end).is_some_and(|vma| {
-                to_host::pages_of(vma).covers(piece) && vma.flags() & bindings::VM_READ != 0
+                mapping::pages_of(vma).covers(piece) && vma.flags() & bindings::VM_READ != 0
             })
         };
         if readable {
@@ -178,7 +173,7 @@ fn for_each_mapped(
             else {
                 break;
             };
-            rest.intersect(to_host::pages_of(vma))
+            rest.intersect(mapping::pages_of(vma))
                 .and_then(|part| part.blocks().next())
         };
         let Some(piece) = piece else { break };

@@ -18,6 +18,7 @@ use crate::{
         holds,
         registry::{
             self,
+            DebugDir,
             Device, //
         }, //
     },
@@ -28,8 +29,7 @@ use crate::{
 use kernel::{
     debugfs::{
         Dir,
-        File,
-        Scope, //
+        File, //
     },
     fmt,
     prelude::*,
@@ -44,9 +44,6 @@ pub(crate) struct Root {
     _attributes: Pin<KBox<File<()>>>,
     _holds: Pin<KBox<File<()>>>,
 }
-
-/// The directory of one device. It holds the device, which therefore has to let go of it.
-pub(crate) type DeviceDir = Pin<KBox<Scope<Arc<Device>>>>;
 
 kernel::sync::global_lock! {
     // SAFETY: Initialized by `init()` before any other function of GMEM runs.
@@ -79,7 +76,7 @@ pub(crate) fn init() {
 }
 
 /// Makes the directory of a device.
-pub(crate) fn add(device: &Arc<Device>) -> Option<DeviceDir> {
+pub(crate) fn add(device: &Arc<Device>) -> Option<DebugDir> {
     let root = ROOT.lock().as_ref()?.dir.clone();
     let name = CString::try_from_fmt(fmt!("{}-{}", &*device.name, device.parts.id)).ok()?;
     // An initializer: the reference itself.

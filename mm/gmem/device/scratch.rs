@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Scratch memory for migrations.
+
+use crate::sys::CopyRun;
+use kernel::{
+    alloc::Flags,
+    mm::device::{
+        migrate::Arrays,
+        PMD_PAGES, //
+    },
+    prelude::*, //
+};
+
+/// Scratch memory to bring pages home.
+pub(crate) struct Scratch {
+    pub(crate) arrays: Arrays,
+    pub(crate) runs: Runs,
+}
+
+impl Scratch {
+    /// Makes scratch memory for so many pages of a VMA.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(pages: usize) -> Result<Self> {
+        Ok(Self {
+            arrays: Arrays::new(pages, GFP_KERNEL)?,
+            runs: Runs::new(pages, GFP_KERNEL)?,
+        })
+    }
+
+    /// Makes scratch memory for a chunk of device memory. Preallocated: eviction may run when the
+    /// host is out of memory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn for_chunk() -> Result<Self> {
+        Ok(Self {
+            arrays: Arrays::for_pagemap(PMD_PAGES)?,
+            runs: Runs::new(PMD_PAGES, GFP_KERNEL)?,
+        })
+    }
+}
+
+/// A list of copies, as long as it has to be at most.
+pub(crate) struct Runs(KVVec<CopyRun>);
+
+impl Runs {
+    /// Makes an empty list for a range of so many pages.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(pages: usize, flags: Flags) -> Result<Self> {
+        Ok(Self(KVVec::with_capacity(pages, flags)?))
+    }
+
+    /// Empties the list.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds a copy; one that continues the last one makes it longer.
+    ///
+    /// A list holds at most one element a page of a block, which is its capacity.
+    #[inline]
+    pub(crate) fn push(&mut self, dev_addr: u64, other: u64, len: u64) {
+        if let Some(last) = self.0.last_mut() {
+            if last.dev_addr.wrapping_add(last.len) == dev_addr
+                && last.other.wrapping_add(last.len) == other
+            {
+                last.len = last.len.wrapping_add(len);
+                return;
+            }
+        }
+        let full = self.0.push_within_capacity(CopyRun {
+            dev_addr,
+            other,
+            len,
+        });
+        debug_assert!(full.is_ok());
+    }
+
+    /// Returns the copies.
+    pub(crate) fn as_slice(&self) -> &[CopyRun] {
+        &self.0
+    }
+}

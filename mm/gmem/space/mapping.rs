@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The mappings of a process.
+
+use crate::{
+    device::memory::Memory,
+    range::PageRange,
+    space::address_space::Space,
+    sys, //
+};
+use kernel::{
+    mm::{
+        device::vma::{
+            self as vma_info,
+            MmapVma, //
+        },
+        virt::VmaRef,
+        MmWithUser,
+        MmapReadGuard, //
+    },
+    prelude::*, //
+};
+
+/// Returns the pages of a VMA.
+pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
+    PageRange::from_bytes(
+        vma.start() as u64,
+        vma.end().wrapping_sub(vma.start()) as u64,
+    )
+    .unwrap_or_default()
+}
+
+/// Calls `f` with each mapping in the range and the pages of the range that it has.
+pub(crate) fn for_each_vma(
+    mmap: &MmapReadGuard<'_>,
+    range: PageRange,
+    mut f: impl FnMut(&VmaRef, PageRange) -> Result,
+) -> Result {
+    let mut rest = range;
+
+    while let Some(vma) =
+        vma_info::first_in(mmap, rest.start_byte() as usize, rest.end_byte() as usize)
+    {
+        let pages = pages_of(vma);
+        if let Some(part) = rest.intersect(pages) {
+            f(vma, part)?;
+        }
+        match PageRange::new(pages.end(), range.end()) {
+            Some(next) if !next.is_empty() => rest = next,
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+/// Checks that all mappings of the range are peer-shared. Returns whether it has no holes.
+///
+/// # Errors
+///
+/// `EINVAL` when one is not; `ENOMEM` when there is none.
+pub(crate) fn check(mm: &MmWithUser, range: PageRange) -> Result<bool> {
+    let mmap = mm.mmap_read_lock();
+    let mut next = range.first();
+    let mut found = false;
+    let mut complete = true;
+
+    while let Some(vma) = vma_info::first_in(
+        &mmap,
+        (next << crate::range::PAGE_SHIFT) as usize,
+        range.end_byte() as usize,
+    ) {
+        if vma.flags() & vma_info::VM_PEER_SHARED == 0 || !vma_info::is_ordinary(vma) {
+            return Err(EINVAL);
+        }
+        let pages = pages_of(vma);
+        found = true;
+        complete &= pages.first() <= next;
+        next = pages.end();
+        if next >= range.end() {
+            break;
+        }
+    }
+    if !found {
+        return Err(ENOMEM);
+    }
+    Ok(complete && next >= range.end())
+}
+
+/// The result where the rest was done.
+pub(crate) fn whole(complete: bool) -> Result {
+    if complete {
+        Ok(())
+    } else {
+        Err(ENOMEM)
+    }
+}
+
+/// Returns whether a memory policy wants the pages on this device, or says nothing of devices.
+pub(crate) fn policy_allows(
+    space: &Space,
+    vma: &MmapVma,
+    piece: PageRange,
+    memory: &Memory,
+) -> bool {
+    let nid = memory.hnid();
+    let Some(node) = sys::policy_node(vma, piece.start_byte() as usize, nid) else {
+        return true;
+    };
+
+    space.note_policy();
+    node == nid
+}
