@@ -136,8 +136,8 @@ void gmem_originals_put(struct gmem_lease *lease, unsigned long *pfns,
 void gmem_return_chunks(void);
 void gmem_drop_leased(struct gmem_lease *lease);
 int gmem_init(void);
-long gmem_hmadvise(int hnid, unsigned long start, unsigned long len,
-		   int behavior);
+int gmem_hmadvise(int hnid, unsigned long start, unsigned long len,
+		  int behavior);
 void gmem_advice_forked(struct mm_struct *mm, struct mm_struct *oldmm,
 			unsigned long start, unsigned long end);
 void gmem_node_usage(int nid, unsigned long *total, unsigned long *free);

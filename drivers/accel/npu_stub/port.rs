@@ -132,7 +132,13 @@ impl<'a> Port<'a> {
         if attempt.faults > EAGER_FAULTS {
             fsleep(Delta::from_micros(100));
         }
-        let Err(error) = self.request(attempt.va, attempt.end, attempt.write) else {
+        // Where others take what comes, what follows makes the page itself leave again.
+        let end = if attempt.faults > EAGER_FAULTS {
+            attempt.va + 1
+        } else {
+            attempt.end
+        };
+        let Err(error) = self.request(attempt.va, end, attempt.write) else {
             return Ok(());
         };
         // A job that was asked to end says so, whatever GMEM made of it.

@@ -2,6 +2,7 @@
 
 //! hmadvise(2).
 
+use super::export::exports;
 use crate::{
     advice::{
         attributes::{
@@ -26,7 +27,10 @@ use crate::{
     sys, //
 };
 use kernel::{
-    bindings,
+    bindings::{
+        self,
+        mm_struct, //
+    },
     mm::{
         device::vma as vma_info,
         MmWithUser, //
@@ -35,6 +39,11 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+
+exports! {
+    fn gmem_hmadvise(hnid: c_int, start: usize, len: usize, behavior: c_int) -> c_int = system_call;
+    fn gmem_prefetch(mm: *mut mm_struct, hnid: c_int, start: usize, len: usize) -> c_int = move_to;
+}
 
 /// "No node", for behaviours that need none.
 const NO_NODE: i32 = -1;
@@ -46,18 +55,23 @@ enum Place {
     Device(Arc<Device>),
 }
 
+/// hmadvise(2), called by the shim.
+fn system_call(hnid: i32, start: usize, len: usize, behavior: i32) -> Result {
+    let task = kernel::current!();
+    hmadvise(task.mm().ok_or(EINVAL)?, hnid, start, len, behavior)
+}
+
+/// Moves a range of any process to a node, as `MADV_PREFETCH` does.
+fn move_to(mm: &MmWithUser, hnid: i32, start: usize, len: usize) -> Result {
+    hmadvise(mm, hnid, start, len, bindings::MADV_PREFETCH as c_int)
+}
+
 /// Serves the system call.
 ///
 /// # Errors
 ///
 /// See Documentation/userspace-api/gmem.rst.
-pub(crate) fn hmadvise(
-    mm: &MmWithUser,
-    hnid: i32,
-    start: usize,
-    len: usize,
-    behavior: i32,
-) -> Result {
+fn hmadvise(mm: &MmWithUser, hnid: i32, start: usize, len: usize, behavior: i32) -> Result {
     let behavior = u32::try_from(behavior)?;
     let todo = Todo::new(behavior, place(hnid)?)?;
     if start & !PAGE_MASK != 0 {

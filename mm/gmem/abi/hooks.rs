@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel tells when the memory of a process changes: the functions of
-//! `include/linux/gmem.h` that fork, exit, mremap, munmap and UFFDIO_MOVE call.
+//! What the kernel calls when the memory of a process changes, by `include/linux/gmem.h`: fork,
+//! exit, mremap, munmap and UFFDIO_MOVE; and what the C files of GMEM call.
 
+use super::{
+    dead,
+    export::exports, //
+};
 use crate::{
     advice::attributes_tree,
+    device::registry,
     migrate::take_home,
     range::{
         PageRange,
         PAGE_SHIFT, //
-    }, //
+    },
+    space::replicas, //
 };
+use core::mem::MaybeUninit;
 use kernel::{
-    bindings,
-    error::from_result,
+    bindings::{
+        gm_dev_stats,
+        gmem_lease,
+        mm_struct, //
+    },
     mm::{
         Mm,
         MmWithUser, //
@@ -21,14 +31,32 @@ use kernel::{
     prelude::*, //
 };
 
-/// The process of a pointer that the kernel passes.
-///
-/// # Safety
-///
-/// `mm` is valid until the result is dropped.
-unsafe fn process<'a>(mm: *mut bindings::mm_struct) -> &'a Mm {
-    // SAFETY: By the safety requirements.
-    unsafe { Mm::from_raw(mm) }
+exports! {
+    fn gmem_advice_forked(mm: *mut mm_struct, oldmm: *mut mm_struct, start: usize, end: usize) =
+        |mm: &Mm, oldmm: &Mm, start, end| attributes_tree::forked(mm, oldmm, pages(start, end));
+    fn __gmem_exit(mm: *mut mm_struct) = attributes_tree::exited;
+    fn __gmem_mremap(
+        mm: *mut mm_struct,
+        from: usize,
+        to: usize,
+        len: usize,
+        keep: bool,
+    ) -> c_int = moved;
+    fn __gmem_munmap(mm: *mut mm_struct, start: usize, end: usize) =
+        |mm: &Mm, start, end| attributes_tree::unmapped(mm, pages(start, end));
+    fn gmem_take_home(mm: *mut mm_struct, start: usize, len: usize) -> bool =
+        |mm: &MmWithUser, start: usize, len| {
+            take_home::take_home(mm, pages(start, start.wrapping_add(len)))
+        };
+
+    // Of workers, which hold no locks.
+    fn gmem_return_chunks() = dead::return_chunks;
+    fn gmem_drop_leased(lease: *mut gmem_lease) =
+        |lease: *mut gmem_lease| replicas::drop_file(|other| other.is(lease));
+
+    // Of the node of a device's memory.
+    fn gmem_node_usage(nid: c_int, total: *mut usize, free: *mut usize) = node_usage;
+    fn gmem_node_stats(nid: c_int, stats: *mut gm_dev_stats) = node_stats;
 }
 
 /// The pages between two addresses that the kernel passes.
@@ -36,85 +64,23 @@ fn pages(start: usize, end: usize) -> PageRange {
     PageRange::new(start as u64 >> PAGE_SHIFT, end as u64 >> PAGE_SHIFT).unwrap_or_default()
 }
 
-/// Part of a parent's memory became a child's too.
-///
-/// # Safety
-///
-/// Called by fork, with valid pointers.
-#[export]
-pub(crate) unsafe extern "C" fn gmem_advice_forked(
-    mm: *mut bindings::mm_struct,
-    oldmm: *mut bindings::mm_struct,
-    start: usize,
-    end: usize,
-) {
-    // SAFETY: The caller passes valid pointers.
-    let (mm, oldmm) = unsafe { (process(mm), process(oldmm)) };
-    attributes_tree::forked(mm, oldmm, pages(start, end));
-}
-
-/// A process ended.
-///
-/// # Safety
-///
-/// Called with a valid pointer.
-#[export]
-pub(crate) unsafe extern "C" fn __gmem_exit(mm: *mut bindings::mm_struct) {
-    // SAFETY: The caller passes a valid pointer.
-    attributes_tree::exited(unsafe { process(mm) });
-}
-
 /// Pages moved.
-///
-/// # Safety
-///
-/// Called with a valid pointer.
-#[export]
-pub(crate) unsafe extern "C" fn __gmem_mremap(
-    mm: *mut bindings::mm_struct,
-    from: usize,
-    to: usize,
-    len: usize,
-    keep: bool,
-) -> c_int {
+fn moved(mm: &Mm, from: usize, to: usize, len: usize, keep: bool) -> Result {
     let range = pages(from, from.wrapping_add(len));
-    // SAFETY: The caller passes a valid pointer.
-    let mm = unsafe { process(mm) };
-
-    from_result(|| {
-        attributes_tree::moved(mm, range, to as u64 >> PAGE_SHIFT, keep)?;
-        Ok(0)
-    })
+    attributes_tree::moved(mm, range, to as u64 >> PAGE_SHIFT, keep)
 }
 
-/// Pages are unmapped.
-///
-/// # Safety
-///
-/// Called with a valid pointer.
-#[export]
-pub(crate) unsafe extern "C" fn __gmem_munmap(
-    mm: *mut bindings::mm_struct,
-    start: usize,
-    end: usize,
-) {
-    // SAFETY: The caller passes a valid pointer.
-    attributes_tree::unmapped(unsafe { process(mm) }, pages(start, end));
+/// How many pages the node has and how many of them are free.
+fn node_usage(nid: c_int, total: &mut MaybeUninit<usize>, free: &mut MaybeUninit<usize>) {
+    if let Some(usage) = registry::usage(nid) {
+        total.write(usage.0);
+        free.write(usage.1);
+    }
 }
 
-/// Pages could not be moved to other addresses where they are.
-///
-/// # Safety
-///
-/// Called with a valid pointer of which the caller holds a user.
-#[export]
-pub(crate) unsafe extern "C" fn gmem_take_home(
-    mm: *mut bindings::mm_struct,
-    start: usize,
-    len: usize,
-) -> bool {
-    // SAFETY: The caller passes a valid pointer and holds a user.
-    let mm = unsafe { MmWithUser::from_raw(mm) };
-
-    take_home::take_home(mm, pages(start, start.wrapping_add(len)))
+/// The counters of the device.
+fn node_stats(nid: c_int, stats: &mut MaybeUninit<gm_dev_stats>) {
+    if let Some(counters) = registry::counters(nid) {
+        stats.write(counters.report());
+    }
 }

@@ -103,7 +103,7 @@ impl Mmu {
         owner: *mut bindings::module,
     ) -> Result<Self> {
         let ops = NonNull::new(ops.cast_mut()).ok_or(EINVAL)?;
-        // SAFETY: By the safety requirements.
+        // SAFETY: It is not NULL, and the caller keeps the table until `end()` returned.
         let table = unsafe { ops.as_ref() };
         let complete = table.pmap_create.is_some()
             && table.pmap_destroy.is_some()
@@ -216,7 +216,7 @@ impl Mmu {
         if !unsafe { bindings::try_module_get(self.owner) } {
             return Err(ENODEV);
         }
-        // SAFETY: As above, and by the safety requirements.
+        // SAFETY: As above; the caller has `file_data` from the driver that gets it.
         if let Err(e) = to_result(unsafe { create(self.data, file_data, &mut handle) }) {
             // SAFETY: Taken above.
             unsafe { bindings::module_put(self.owner) };

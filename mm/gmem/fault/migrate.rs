@@ -96,7 +96,6 @@ impl Part<'_> {
             moves,
             ..
         } = wanted;
-        let thrash = &self.context.space.thrash;
         let pfns = peek(range, &mut batch.pfns)?;
         let seq = wanted.watch.read_begin();
         let start = range.start_byte() as usize;
@@ -107,10 +106,7 @@ impl Part<'_> {
             return Ok(Brought::Map { range, moves });
         }
         if self.request.purpose.is_demand() && wanted.pool.is_none() {
-            if let Some(until) = thrash.stays(range) {
-                let stays = first_block(piece, range);
-                memory.parts().stats.bounced.add(1);
-                pingpong::hold(&self.context.space, stays, until);
+            if let Some(stays) = self.stays(memory, piece, range) {
                 return Ok(Brought::Stay(stays));
             }
         }
@@ -149,12 +145,27 @@ impl Part<'_> {
                 if self.request.purpose == Purpose::Ahead {
                     memory.parts().stats.ahead.add(pages << PAGE_SHIFT);
                 } else if pages > 0 && self.request.purpose.is_demand() {
-                    thrash.moved(range, &turn);
+                    self.context.space.thrash.moved(range, &turn);
                 }
                 Ok(Brought::Map { range, moves })
             }
             Err(e) => self.instead(wanted, e, batch),
         }
+    }
+
+    /// Returns what the device should use where it is for a while: it bounces, or would be evicted
+    /// as soon as it comes.
+    fn stays(&self, memory: &Memory, piece: PageRange, range: PageRange) -> Option<PageRange> {
+        let space = &self.context.space;
+        let stays = first_block(piece, range);
+        let until = space.thrash.stays(range).or_else(|| {
+            let pushed = memory.is_pushed_out(space.key(), range);
+            pushed.then(|| space.thrash.pushed_out(stays))
+        })?;
+
+        memory.parts().stats.bounced.add(1);
+        pingpong::hold(space, stays, until);
+        Some(stays)
     }
 
     /// Decides what to do when the pages would not come.

@@ -71,7 +71,7 @@ impl<T: Worker> Thread<T> {
     ///
     /// `data` must point to a `T` that outlives the thread.
     unsafe extern "C" fn main(data: *mut c_void) -> c_int {
-        // SAFETY: By the safety requirements.
+        // SAFETY: `spawn()` passed a pointer to a `T`, which `Thread` keeps until the thread ended.
         let worker = unsafe { &*data.cast::<T>() };
         worker.run();
         0

@@ -5,11 +5,20 @@
 use super::{
     Access,
     Fence,
+    HostRun,
+    Map,
     Mmu,
-    VaRange, //
+    PeerRun,
+    VaRange,
+    ZeroRun, //
 };
 use crate::{
-    bindings,
+    bindings::{
+        self,
+        gm_copy,
+        gm_map,
+        gm_range, //
+    },
     error::from_result,
     prelude::*,
     sync::{
@@ -17,7 +26,10 @@ use crate::{
         ArcBorrow, //
     },
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit, //
+};
 
 /// What [`AddressSpace::attach`](super::AddressSpace::attach) passes through GMEM to
 /// [`Mmu::pmap_create`].
@@ -31,10 +43,52 @@ pub(super) struct AttachArgs<'a, M: Mmu> {
 /// All functions rely on what [`include/linux/gmem.h`](srctree/include/linux/gmem.h) promises:
 ///
 /// - `dev_data` is the pointer given to `gm_dev_create()`, that of an `Arc<M::DevData>` which
-///   [`Device`](super::Device) keeps until `gm_dev_destroy()` has returned;
-/// - `pmap` is a handle stored by `pmap_create` for which `pmap_destroy` was not called yet;
-/// - arrays have `nr` valid elements and do not change during the call.
+///   [`Device`](super::Device) keeps until `gm_dev_destroy()` has returned; `src_data` is that of
+///   another device with the same functions;
+/// - `pmap` is a handle stored by `pmap_create`, that of an `Arc<M::Pmap>`, for which
+///   `pmap_destroy` was not called yet;
+/// - arrays have `nr` valid elements, which do not change during the call;
+/// - what the answer goes to is valid for a write, and nobody else looks at it meanwhile.
 pub(super) struct MmuVTable<M: Mmu>(PhantomData<M>);
+
+/// Makes the C functions of methods.
+///
+/// The arguments are objects (`&name: type`), then numbers, then an array of C values that are
+/// seen as a transparent wrapper of them, then a place for the answer.
+macro_rules! callbacks {
+    ($(
+        fn $name:ident(
+            $(&$object:ident: $kind:ty,)+
+            $($number:ident: $ty:ty,)*
+            $([$array:ident; $nr:ident]: $raw:ty => $element:ty,)?
+            $(*$answer:ident: $to:ty,)?
+        ) $(-> $ret:ty)? $body:block
+    )*) => {$(
+        /// # Safety
+        ///
+        /// The arguments are as in the description of [`MmuVTable`].
+        unsafe extern "C" fn $name(
+            $($object: *mut c_void,)+
+            $($number: $ty,)*
+            $($array: *const $raw, $nr: u32,)?
+            $($answer: *mut $to,)?
+        ) $(-> $ret)? {
+            $(
+                // SAFETY: The handle is that of an `Arc` of this type, which is kept for the call.
+                let $object: &$kind = unsafe { &*$object.cast() };
+            )+
+            $(
+                // SAFETY: GMEM passes an array of that many elements, which stays for the call.
+                let $array = unsafe { array::<$raw, $element>($array, $nr) };
+            )?
+            $(
+                // SAFETY: GMEM passes a variable of its own for the answer.
+                let $answer = unsafe { &mut *$answer.cast::<MaybeUninit<$to>>() };
+            )?
+            $body
+        }
+    )*};
+}
 
 /// Returns the elements of an array that GMEM passed.
 ///
@@ -47,7 +101,7 @@ unsafe fn array<'a, R, T>(ptr: *const R, nr: u32) -> &'a [T] {
     if ptr.is_null() || nr == 0 {
         return &[];
     }
-    // SAFETY: By the safety requirements and the check above; `T` and `R` have the same layout.
+    // SAFETY: The caller passes `nr` values; `T` wraps them, so it has the same layout.
     unsafe { core::slice::from_raw_parts(ptr.cast(), nr as usize) }
 }
 
@@ -55,75 +109,46 @@ const fn const_assert_same_layout<R, T>() {
     build_assert!(size_of::<R>() == size_of::<T>() && align_of::<R>() == align_of::<T>());
 }
 
-/// Returns the device behind a `dev_data` pointer.
-///
-/// # Safety
-///
-/// `ptr` must be the `dev_data` of a device of `M` that outlives `'a`.
-unsafe fn device<'a, M: Mmu>(ptr: *mut c_void) -> ArcBorrow<'a, M::DevData> {
-    // SAFETY: The device keeps an `Arc` of the value, and never makes it unique.
-    unsafe { ArcBorrow::from_raw(ptr.cast()) }
+/// What C is told of a result.
+fn code(result: Result) -> c_int {
+    from_result(|| result.map(|()| 0))
 }
 
 /// Stores the fence of a data function.
-///
-/// # Safety
-///
-/// `slot` must be valid for a write.
-unsafe fn store_fence(result: Result<Fence>, slot: *mut u64) -> c_int {
-    from_result(|| {
-        let fence = result?;
-        // SAFETY: By the safety requirements.
-        unsafe { slot.write(fence.value()) };
-        Ok(0)
-    })
+fn store_fence(result: Result<Fence>, slot: &mut MaybeUninit<u64>) -> c_int {
+    code(result.map(|fence| {
+        slot.write(fence.value());
+    }))
+}
+
+/// An optional function, where the driver has the method.
+const fn optional<F: Copy>(has: bool, function: F) -> Option<F> {
+    if has {
+        Some(function)
+    } else {
+        None
+    }
 }
 
 impl<M: Mmu> MmuVTable<M> {
     /// # Safety
     ///
-    /// `pmap` as in the type's description.
-    unsafe extern "C" fn peer_va_alloc_fixed(
-        pmap: *mut c_void,
-        va: u64,
-        len: u64,
-        access: u32,
-    ) -> c_int {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        from_result(|| {
-            M::peer_va_alloc_fixed(pmap, VaRange::new(va, len), Access::from_raw(access))?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// `pmap` as in the type's description.
-    unsafe extern "C" fn peer_va_free(pmap: *mut c_void, va: u64, len: u64) {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        M::peer_va_free(pmap, VaRange::new(va, len));
-    }
-
-    /// # Safety
-    ///
-    /// `dev_data` as in the type's description; `file_data` is the `AttachArgs` of the
-    /// `gm_as_attach()` that runs; `slot` is valid for a write.
+    /// `dev_data` and `slot` are as in the description of [`MmuVTable`]; `file_data` is the
+    /// `AttachArgs` of the `gm_as_attach()` that runs.
     unsafe extern "C" fn pmap_create(
         dev_data: *mut c_void,
         file_data: *mut c_void,
         slot: *mut *mut c_void,
     ) -> c_int {
-        // SAFETY: By the safety requirements.
-        let dev = unsafe { device::<M>(dev_data) };
-        // SAFETY: By the safety requirements; the caller of `gm_as_attach()` waits and does not
-        // touch the value meanwhile.
+        // SAFETY: The device keeps an `Arc` of the value, and never makes it unique.
+        let dev = unsafe { ArcBorrow::from_raw(dev_data.cast()) };
+        // SAFETY: `AddressSpace::attach()` passed a variable of its own, and does not touch it
+        // until `gm_as_attach()` returns.
         let args = unsafe { &mut *file_data.cast::<AttachArgs<'_, M>>() };
         from_result(|| {
             let pmap = M::pmap_create(dev, args.file)?;
             args.pmap = Some(pmap.clone());
-            // SAFETY: By the safety requirements.
+            // SAFETY: GMEM passes a variable of its own for the handle.
             unsafe { slot.write(Arc::into_raw(pmap).cast_mut().cast()) };
             Ok(0)
         })
@@ -131,268 +156,111 @@ impl<M: Mmu> MmuVTable<M> {
 
     /// # Safety
     ///
-    /// `pmap` as in the type's description; it is not used afterwards.
+    /// `pmap` is as in the description of [`MmuVTable`], and not used afterwards.
     unsafe extern "C" fn pmap_destroy(pmap: *mut c_void) {
         // SAFETY: The handle came from `Arc::into_raw()` in `pmap_create` and this is its end.
         let pmap = unsafe { Arc::from_raw(pmap.cast_const().cast::<M::Pmap>()) };
         M::pmap_destroy(&pmap);
     }
 
-    /// # Safety
-    ///
-    /// `pmap` as in the type's description.
-    unsafe extern "C" fn pmap_prepare(pmap: *mut c_void, va: u64, len: u64) -> c_int {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        from_result(|| {
-            M::pmap_prepare(pmap, VaRange::new(va, len))?;
-            Ok(0)
-        })
-    }
+    callbacks! {
+        fn peer_va_alloc_fixed(&pmap: M::Pmap, va: u64, len: u64, access: u32,) -> c_int {
+            let access = Access::from_raw(access);
+            code(M::peer_va_alloc_fixed(pmap, VaRange::new(va, len), access))
+        }
 
-    /// # Safety
-    ///
-    /// `pmap` and `maps` as in the type's description.
-    unsafe extern "C" fn pmap_enter(
-        pmap: *mut c_void,
-        maps: *const bindings::gm_map,
-        nr: u32,
-    ) -> c_int {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        // SAFETY: By the safety requirements; `Map` is transparent.
-        let maps = unsafe { array(maps, nr) };
-        from_result(|| {
-            M::pmap_enter(pmap, maps)?;
-            Ok(0)
-        })
-    }
+        fn peer_va_free(&pmap: M::Pmap, va: u64, len: u64,) {
+            M::peer_va_free(pmap, VaRange::new(va, len));
+        }
 
-    /// # Safety
-    ///
-    /// `pmap` as in the type's description.
-    unsafe extern "C" fn pmap_release(pmap: *mut c_void, va: u64, len: u64) {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        M::pmap_release(pmap, VaRange::new(va, len));
-    }
+        fn pmap_prepare(&pmap: M::Pmap, va: u64, len: u64,) -> c_int {
+            code(M::pmap_prepare(pmap, VaRange::new(va, len)))
+        }
 
-    /// # Safety
-    ///
-    /// `pmap` as in the type's description.
-    unsafe extern "C" fn pmap_protect(pmap: *mut c_void, va: u64, len: u64, access: u32) {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        M::pmap_protect(pmap, VaRange::new(va, len), Access::from_raw(access));
-    }
+        fn pmap_enter(&pmap: M::Pmap, [maps; nr]: gm_map => Map,) -> c_int {
+            code(M::pmap_enter(pmap, maps))
+        }
 
-    /// # Safety
-    ///
-    /// `pmap` as in the type's description.
-    unsafe extern "C" fn pmap_age(pmap: *mut c_void, va: u64, len: u64) -> c_int {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        c_int::from(M::pmap_age(pmap, VaRange::new(va, len)))
-    }
+        fn pmap_release(&pmap: M::Pmap, va: u64, len: u64,) {
+            M::pmap_release(pmap, VaRange::new(va, len));
+        }
 
-    /// # Safety
-    ///
-    /// `pmap` as in the type's description.
-    unsafe extern "C" fn tlb_invl(pmap: *mut c_void, va: u64, len: u64) {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        M::tlb_invl(pmap, VaRange::new(va, len));
-    }
+        fn pmap_protect(&pmap: M::Pmap, va: u64, len: u64, access: u32,) {
+            M::pmap_protect(pmap, VaRange::new(va, len), Access::from_raw(access));
+        }
 
-    /// # Safety
-    ///
-    /// `pmap` and `ranges` as in the type's description; `seq` is valid for a write.
-    unsafe extern "C" fn tlb_invl_start(
-        pmap: *mut c_void,
-        ranges: *const bindings::gm_range,
-        nr: u32,
-        seq: *mut u64,
-    ) {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        // SAFETY: By the safety requirements; `VaRange` is transparent.
-        let cookie = M::tlb_invl_start(pmap, unsafe { array(ranges, nr) });
-        // SAFETY: By the safety requirements.
-        unsafe { seq.write(cookie) };
-    }
+        fn pmap_age(&pmap: M::Pmap, va: u64, len: u64,) -> c_int {
+            c_int::from(M::pmap_age(pmap, VaRange::new(va, len)))
+        }
 
-    /// # Safety
-    ///
-    /// `pmap` as in the type's description.
-    unsafe extern "C" fn tlb_invl_wait(pmap: *mut c_void, seq: u64) {
-        // SAFETY: By the safety requirements, the handle came from `Arc::into_raw()`.
-        let pmap = unsafe { &*pmap.cast::<M::Pmap>() };
-        M::tlb_invl_wait(pmap, seq);
-    }
+        fn tlb_invl(&pmap: M::Pmap, va: u64, len: u64,) {
+            M::tlb_invl(pmap, VaRange::new(va, len));
+        }
 
-    /// # Safety
-    ///
-    /// `dev_data` and `runs` as in the type's description; `fence` is valid for a write.
-    unsafe extern "C" fn prepare_page(
-        dev_data: *mut c_void,
-        runs: *const bindings::gm_copy,
-        nr: u32,
-        fence: *mut u64,
-    ) -> c_int {
-        // SAFETY: By the safety requirements.
-        let dev = unsafe { device::<M>(dev_data) };
-        // SAFETY: By the safety requirements; `ZeroRun` is transparent.
-        let runs = unsafe { array(runs, nr) };
-        // SAFETY: By the safety requirements.
-        unsafe { store_fence(M::prepare_page(&dev, runs), fence) }
-    }
+        fn tlb_invl_start(&pmap: M::Pmap, [ranges; nr]: gm_range => VaRange, *seq: u64,) {
+            seq.write(M::tlb_invl_start(pmap, ranges));
+        }
 
-    /// # Safety
-    ///
-    /// `dev_data` and `runs` as in the type's description; `fence` is valid for a write.
-    unsafe extern "C" fn copy_to_dev(
-        dev_data: *mut c_void,
-        runs: *const bindings::gm_copy,
-        nr: u32,
-        fence: *mut u64,
-    ) -> c_int {
-        // SAFETY: By the safety requirements.
-        let dev = unsafe { device::<M>(dev_data) };
-        // SAFETY: By the safety requirements; `HostRun` is transparent.
-        let runs = unsafe { array(runs, nr) };
-        // SAFETY: By the safety requirements.
-        unsafe { store_fence(M::copy_to_dev(&dev, runs), fence) }
-    }
+        fn tlb_invl_wait(&pmap: M::Pmap, seq: u64,) {
+            M::tlb_invl_wait(pmap, seq);
+        }
 
-    /// # Safety
-    ///
-    /// `dev_data` and `runs` as in the type's description; `fence` is valid for a write.
-    unsafe extern "C" fn copy_from_dev(
-        dev_data: *mut c_void,
-        runs: *const bindings::gm_copy,
-        nr: u32,
-        fence: *mut u64,
-    ) -> c_int {
-        // SAFETY: By the safety requirements.
-        let dev = unsafe { device::<M>(dev_data) };
-        // SAFETY: By the safety requirements; `HostRun` is transparent.
-        let runs = unsafe { array(runs, nr) };
-        // SAFETY: By the safety requirements.
-        unsafe { store_fence(M::copy_from_dev(&dev, runs), fence) }
-    }
+        fn prepare_page(&dev: M::DevData, [runs; nr]: gm_copy => ZeroRun, *fence: u64,) -> c_int {
+            store_fence(M::prepare_page(dev, runs), fence)
+        }
 
-    /// # Safety
-    ///
-    /// `dev_data`, `src_data` and `runs` as in the type's description; `fence` is valid for a
-    /// write.
-    unsafe extern "C" fn copy_peer(
-        dev_data: *mut c_void,
-        src_data: *mut c_void,
-        runs: *const bindings::gm_copy,
-        nr: u32,
-        fence: *mut u64,
-    ) -> c_int {
-        // SAFETY: By the safety requirements.
-        let dev = unsafe { device::<M>(dev_data) };
-        // SAFETY: By the safety requirements; GMEM pairs only devices with the same functions.
-        let src = unsafe { device::<M>(src_data) };
-        // SAFETY: By the safety requirements; `PeerRun` is transparent.
-        let runs = unsafe { array(runs, nr) };
-        // SAFETY: By the safety requirements.
-        unsafe { store_fence(M::copy_peer(&dev, &src, runs), fence) }
-    }
+        fn copy_to_dev(&dev: M::DevData, [runs; nr]: gm_copy => HostRun, *fence: u64,) -> c_int {
+            store_fence(M::copy_to_dev(dev, runs), fence)
+        }
 
-    /// # Safety
-    ///
-    /// `dev_data` as in the type's description.
-    unsafe extern "C" fn fence_wait(dev_data: *mut c_void, fence: u64) -> c_int {
-        // SAFETY: By the safety requirements.
-        let dev = unsafe { device::<M>(dev_data) };
-        from_result(|| {
-            M::fence_wait(&dev, Fence::new(fence))?;
-            Ok(0)
-        })
-    }
+        fn copy_from_dev(&dev: M::DevData, [runs; nr]: gm_copy => HostRun, *fence: u64,) -> c_int {
+            store_fence(M::copy_from_dev(dev, runs), fence)
+        }
 
-    /// # Safety
-    ///
-    /// `dev_data` as in the type's description; `dev_addr` is valid for a write.
-    unsafe extern "C" fn alloc_page(dev_data: *mut c_void, len: u64, dev_addr: *mut u64) -> c_int {
-        // SAFETY: By the safety requirements.
-        let dev = unsafe { device::<M>(dev_data) };
-        from_result(|| {
-            let addr = M::alloc_page(&dev, len)?;
-            // SAFETY: By the safety requirements.
-            unsafe { dev_addr.write(addr) };
-            Ok(0)
-        })
-    }
+        fn copy_peer(
+            &dev: M::DevData,
+            &src: M::DevData,
+            [runs; nr]: gm_copy => PeerRun,
+            *fence: u64,
+        ) -> c_int {
+            store_fence(M::copy_peer(dev, src, runs), fence)
+        }
 
-    /// # Safety
-    ///
-    /// `dev_data` as in the type's description.
-    unsafe extern "C" fn free_page(dev_data: *mut c_void, dev_addr: u64, len: u64) {
-        // SAFETY: By the safety requirements.
-        let dev = unsafe { device::<M>(dev_data) };
-        M::free_page(&dev, dev_addr, len);
+        fn fence_wait(&dev: M::DevData, fence: u64,) -> c_int {
+            code(M::fence_wait(dev, Fence::new(fence)))
+        }
+
+        fn alloc_page(&dev: M::DevData, len: u64, *dev_addr: u64,) -> c_int {
+            code(M::alloc_page(dev, len).map(|addr| {
+                dev_addr.write(addr);
+            }))
+        }
+
+        fn free_page(&dev: M::DevData, dev_addr: u64, len: u64,) {
+            M::free_page(dev, dev_addr, len);
+        }
     }
 
     const VTABLE: bindings::gm_mmu = bindings::gm_mmu {
-        peer_va_alloc_fixed: if M::HAS_PEER_VA_ALLOC_FIXED {
-            Some(Self::peer_va_alloc_fixed)
-        } else {
-            None
-        },
-        peer_va_free: if M::HAS_PEER_VA_FREE {
-            Some(Self::peer_va_free)
-        } else {
-            None
-        },
+        peer_va_alloc_fixed: optional(M::HAS_PEER_VA_ALLOC_FIXED, Self::peer_va_alloc_fixed),
+        peer_va_free: optional(M::HAS_PEER_VA_FREE, Self::peer_va_free),
         pmap_create: Some(Self::pmap_create),
         pmap_destroy: Some(Self::pmap_destroy),
         pmap_prepare: Some(Self::pmap_prepare),
         pmap_enter: Some(Self::pmap_enter),
         pmap_release: Some(Self::pmap_release),
-        pmap_protect: if M::HAS_PMAP_PROTECT {
-            Some(Self::pmap_protect)
-        } else {
-            None
-        },
-        pmap_age: if M::HAS_PMAP_AGE {
-            Some(Self::pmap_age)
-        } else {
-            None
-        },
+        pmap_protect: optional(M::HAS_PMAP_PROTECT, Self::pmap_protect),
+        pmap_age: optional(M::HAS_PMAP_AGE, Self::pmap_age),
         tlb_invl: Some(Self::tlb_invl),
-        tlb_invl_start: if M::HAS_TLB_INVL_START {
-            Some(Self::tlb_invl_start)
-        } else {
-            None
-        },
-        tlb_invl_wait: if M::HAS_TLB_INVL_WAIT {
-            Some(Self::tlb_invl_wait)
-        } else {
-            None
-        },
+        tlb_invl_start: optional(M::HAS_TLB_INVL_START, Self::tlb_invl_start),
+        tlb_invl_wait: optional(M::HAS_TLB_INVL_WAIT, Self::tlb_invl_wait),
         prepare_page: Some(Self::prepare_page),
         copy_to_dev: Some(Self::copy_to_dev),
         copy_from_dev: Some(Self::copy_from_dev),
-        copy_peer: if M::HAS_COPY_PEER {
-            Some(Self::copy_peer)
-        } else {
-            None
-        },
+        copy_peer: optional(M::HAS_COPY_PEER, Self::copy_peer),
         fence_wait: Some(Self::fence_wait),
-        alloc_page: if M::HAS_ALLOC_PAGE {
-            Some(Self::alloc_page)
-        } else {
-            None
-        },
-        free_page: if M::HAS_FREE_PAGE {
-            Some(Self::free_page)
-        } else {
-            None
-        },
+        alloc_page: optional(M::HAS_ALLOC_PAGE, Self::alloc_page),
+        free_page: optional(M::HAS_FREE_PAGE, Self::free_page),
     };
 
     pub(super) const fn build() -> &'static bindings::gm_mmu {

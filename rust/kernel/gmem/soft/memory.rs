@@ -85,41 +85,20 @@ impl Memory {
     ///
     /// `ERANGE` outside of the memory; so for all methods.
     pub fn load_bytes(&self, offset: u64, buf: &mut [u8]) -> Result {
-        let src = self.at(offset, buf.len())?;
-        // SAFETY: `src` is valid for the length by `at`, `buf` by its type.
-        unsafe { bindings::gmem_soft_copy(buf.as_mut_ptr().cast(), src.cast(), buf.len()) };
-        Ok(())
+        // SAFETY: This is no host memory.
+        unsafe { read(Target::Local(offset), self, buf) }
     }
 
     /// Copies bytes in.
     pub fn store_bytes(&self, offset: u64, buf: &[u8]) -> Result {
-        let dst = self.at(offset, buf.len())?;
-        // SAFETY: `dst` is valid for the length by `at`, `buf` by its type.
-        unsafe { bindings::gmem_soft_copy(dst.cast(), buf.as_ptr().cast(), buf.len()) };
-        Ok(())
+        // SAFETY: This is no host memory.
+        unsafe { write(Target::Local(offset), self, buf) }
     }
 
     /// Sets bytes.
     pub fn set_bytes(&self, offset: u64, len: usize, byte: u8) -> Result {
-        let dst = self.at(offset, len)?;
-        // SAFETY: `dst` is valid for the length by `at`.
-        unsafe { bindings::gmem_soft_fill(dst.cast(), c_int::from(byte), len) };
-        Ok(())
-    }
-
-    /// Adds to an aligned number, atomically.
-    ///
-    /// # Errors
-    ///
-    /// Also `EINVAL` when `offset` is not a multiple of 8.
-    pub fn add_u64(&self, offset: u64, value: u64) -> Result {
-        if offset % 8 != 0 {
-            return Err(EINVAL);
-        }
-        let dst = self.at(offset, size_of::<u64>())?;
-        // SAFETY: `dst` is valid by `at`, and aligned because `base` is.
-        unsafe { bindings::gmem_soft_add(dst.cast(), value) };
-        Ok(())
+        // SAFETY: This is no host memory.
+        unsafe { fill(Target::Local(offset), self, len, byte) }
     }
 }
 
@@ -181,6 +160,16 @@ pub(super) enum Target {
     Host(u64),
 }
 
+impl Target {
+    /// Returns a pointer to `len` bytes there, which are valid as long as the memory stays.
+    fn at(self, memory: &Memory, len: usize) -> Result<*mut u8> {
+        match self {
+            Self::Local(offset) => memory.at(offset, len),
+            Self::Host(addr) => Ok(host(addr)),
+        }
+    }
+}
+
 /// Access to at most a page through a target.
 ///
 /// # Safety
@@ -188,56 +177,42 @@ pub(super) enum Target {
 /// For `Target::Host`: host memory at this address, as long as the access, stays in place during
 /// the call.
 pub(super) unsafe fn read(target: Target, memory: &Memory, buf: &mut [u8]) -> Result {
-    match target {
-        Target::Local(offset) => memory.load_bytes(offset, buf),
-        Target::Host(addr) => {
-            let len = buf.len();
-            // SAFETY: By the safety requirements.
-            unsafe { bindings::gmem_soft_copy(buf.as_mut_ptr().cast(), host(addr).cast(), len) };
-            Ok(())
-        }
-    }
+    let src = target.at(memory, buf.len())?;
+    // SAFETY: Device memory was checked by `at`, and the caller keeps host memory in place.
+    unsafe { bindings::gmem_soft_copy(buf.as_mut_ptr().cast(), src.cast(), buf.len()) };
+    Ok(())
 }
 
 /// # Safety
 ///
 /// As for [`read`].
 pub(super) unsafe fn write(target: Target, memory: &Memory, buf: &[u8]) -> Result {
-    match target {
-        Target::Local(offset) => memory.store_bytes(offset, buf),
-        Target::Host(addr) => {
-            // SAFETY: By the safety requirements.
-            unsafe { bindings::gmem_soft_copy(host(addr).cast(), buf.as_ptr().cast(), buf.len()) };
-            Ok(())
-        }
-    }
+    let dst = target.at(memory, buf.len())?;
+    // SAFETY: Device memory was checked by `at`, and the caller keeps host memory in place.
+    unsafe { bindings::gmem_soft_copy(dst.cast(), buf.as_ptr().cast(), buf.len()) };
+    Ok(())
 }
 
 /// # Safety
 ///
 /// As for [`read`].
 pub(super) unsafe fn fill(target: Target, memory: &Memory, len: usize, byte: u8) -> Result {
-    match target {
-        Target::Local(offset) => memory.set_bytes(offset, len, byte),
-        Target::Host(addr) => {
-            // SAFETY: By the safety requirements.
-            unsafe { bindings::gmem_soft_fill(host(addr).cast(), c_int::from(byte), len) };
-            Ok(())
-        }
-    }
+    let dst = target.at(memory, len)?;
+    // SAFETY: Device memory was checked by `at`, and the caller keeps host memory in place.
+    unsafe { bindings::gmem_soft_fill(dst.cast(), c_int::from(byte), len) };
+    Ok(())
 }
 
 /// # Safety
 ///
 /// As for [`read`].
 pub(super) unsafe fn add(target: Target, memory: &Memory, value: u64) -> Result {
-    match target {
-        Target::Local(offset) => memory.add_u64(offset, value),
-        Target::Host(addr) if addr % 8 == 0 => {
-            // SAFETY: By the safety requirements; the address is aligned.
-            unsafe { bindings::gmem_soft_add(host(addr).cast(), value) };
-            Ok(())
-        }
-        Target::Host(_) => Err(EINVAL),
+    let dst = target.at(memory, size_of::<u64>())?;
+    if dst.addr() % 8 != 0 {
+        return Err(EINVAL);
     }
+    // SAFETY: Device memory was checked by `at`, and the caller keeps host memory in place. It is
+    // aligned.
+    unsafe { bindings::gmem_soft_add(dst.cast(), value) };
+    Ok(())
 }

@@ -38,14 +38,14 @@ impl LockedFolio {
     ///
     /// `folio` is locked by the caller, who owns a reference; both pass to the new value.
     pub(super) unsafe fn from_raw(folio: NonNull<bindings::folio>) -> Self {
-        // SAFETY: The folio is valid by the safety requirements.
+        // SAFETY: The caller has a reference, so the folio is valid.
         let (pfn, order) = unsafe {
             (
                 bindings::folio_pfn(folio.as_ptr()),
                 bindings::folio_order(folio.as_ptr()),
             )
         };
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: The caller passes on the lock and the reference.
         Self { folio, pfn, order }
     }
 
@@ -60,7 +60,7 @@ impl LockedFolio {
         pfn: usize,
         order: u32,
     ) -> Self {
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: As in `from_raw`; the caller knows the frame and the order.
         Self { folio, pfn, order }
     }
 

@@ -108,7 +108,7 @@ impl<T: Operations> Snapshot<'_, T> {
         for pfn in self.pfns.iter_mut() {
             let Some(frame) = pfn.pfn() else { continue };
             // SAFETY: HMM returned the frame as a page with a `struct page`, which is never freed
-            // while the page is mapped, and by the safety requirements it still is.
+            // while the page is mapped. The caller checked, under its lock, that it still is.
             if unsafe { bindings::folio_is_device_private(bindings::pfn_folio(frame)) } {
                 pfn.0 |= PRIVATE;
             }
@@ -128,7 +128,7 @@ impl<T: Operations> Snapshot<'_, T> {
             .filter(|pfn| pfn.is_writable() && !pfn.is_device_private());
 
         for frame in host.filter_map(|pfn| pfn.pfn()) {
-            // SAFETY: The page is still mapped by the safety requirements.
+            // SAFETY: The caller checked, under its lock, that the page is still mapped.
             unsafe { bindings::folio_mark_dirty(bindings::pfn_folio(frame)) };
         }
     }

@@ -237,7 +237,7 @@ impl<T: Operations> Pagemap<T> {
         if pfn & others != 0 {
             return None;
         }
-        // SAFETY: The frames are ours, and free by the safety requirements; the pagemap is valid.
+        // SAFETY: The frames are inside the pagemap, and the caller knows that they are free.
         let folio = unsafe { bindings::device_folio_init(pfn, self.pgmap.get(), order) };
         let folio = NonNull::new(folio)?;
         // SAFETY: The function returned with the folio locked and one reference.
@@ -251,7 +251,7 @@ impl<T: Operations> Pagemap<T> {
     /// `pfn` is a page of device memory, to which there is a reference as long as the result is
     /// used.
     pub(super) unsafe fn of<'a>(pfn: usize, cookie: &'static Cookie<T>) -> Option<&'a Self> {
-        // SAFETY: By the safety requirements; the reference keeps the pagemap.
+        // SAFETY: The caller has a reference to the page, which keeps its folio and the pagemap.
         let (pgmap, owner) = unsafe {
             let pgmap = bindings::folio_pgmap(bindings::pfn_folio(pfn));
             (pgmap, (*pgmap).owner)
@@ -266,7 +266,8 @@ impl<T: Operations> Pagemap<T> {
     /// `pgmap` is the `pgmap` field of a live `Self`.
     unsafe fn from_pgmap<'a>(pgmap: *mut bindings::dev_pagemap) -> &'a Self {
         let inner = Opaque::cast_from(pgmap);
-        // SAFETY: By the safety requirements. Pages exist only after all fields were initialized.
+        // SAFETY: It is the field of a live `Self`, and was found by a page: pages exist only after
+        // all fields were initialized.
         unsafe { &*crate::container_of!(inner, Self, pgmap) }
     }
 
@@ -274,7 +275,8 @@ impl<T: Operations> Pagemap<T> {
     ///
     /// Called by the core for a folio of this pagemap whose last reference was dropped.
     unsafe extern "C" fn folio_free_callback(folio: *mut bindings::folio) {
-        // SAFETY: The folio and its pagemap are valid by the safety requirements.
+        // SAFETY: The core passes a folio that it does not use any more, and its pagemap is live as
+        // long as this has not returned.
         let (this, pfn, order) = unsafe {
             let mut pfn = 0;
             let mut order = 0;
@@ -296,7 +298,7 @@ impl<T: Operations> Pagemap<T> {
         let Some(vmf) = NonNull::new(vmf) else {
             return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
         };
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: The core locked and referenced the page before it called us under mmap_lock.
         let fault = Fault {
             vmf,
             _p: PhantomData,
@@ -325,7 +327,7 @@ impl<T: Operations> Pagemap<T> {
         _flags: c_int,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: By the safety requirements.
+            // SAFETY: The core keeps the pagemap, whose functions are those of `Self`.
             let this = unsafe { Self::from_pgmap(pgmap) };
             let page = this.page(pfn).ok_or(ENXIO)?;
 
@@ -339,7 +341,7 @@ impl<T: Operations> Pagemap<T> {
 ///
 /// The region was requested and nothing uses it.
 unsafe fn release(region: Region) {
-    // SAFETY: By the safety requirements.
+    // SAFETY: The caller requested the region, and gives it up here.
     unsafe { bindings::release_device_region(region.start, region.size) };
 }
 

@@ -36,7 +36,7 @@ impl MmapVma {
     /// It is, for as long as the result is used.
     pub(super) unsafe fn from_ref(vma: &VmaRef) -> &Self {
         let vma: *const VmaRef = vma;
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: The caller holds mmap_lock as long as the result lives.
         // SAFETY: The two types have the same layout.
         unsafe { &*vma.cast::<Self>() }
     }
