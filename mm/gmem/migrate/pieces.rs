@@ -5,8 +5,10 @@
 use crate::{
     device::{
         memory::COOKIE,
-        mmu::Mmu,
-        parts::Parts, //
+        mmu::{
+            Mmu,
+            Parts, //
+        }, //
     },
     range::PAGE_SIZE,
     sys::{
