@@ -187,10 +187,11 @@ impl Part<'_> {
                 } else {
                     0
                 },
+                frame: (!duplicated).then_some(run.addr >> PAGE_SHIFT),
                 contexts: context.bit(),
                 writable,
                 duplicated,
-                stamp: 0,
+                fixed: false,
             };
             match space.directory.enter(&map, pages, huge, note) {
                 Err(e) if e == EBUSY || e == EEXIST || e == EAGAIN => {
