@@ -195,10 +195,11 @@ impl Part<'_> {
             } else {
                 0
             },
+            frame: (!copy).then_some(run.addr >> PAGE_SHIFT),
             contexts: self.context.bit(),
             writable: run.flags & bindings::GM_ACCESS_WRITE != 0,
             duplicated: copy,
-            stamp: 0,
+            fixed: false,
         };
         space.directory.enter(map, pages, huge, note)?;
         if !local {

@@ -11,35 +11,52 @@ pub(crate) type Holder = u8;
 /// The entry is a cache. That a page is not held by a device, or is mapped by no context, may be
 /// out of date only in the safe direction: the CPU page table and the folio decide who holds a
 /// page, and a context named here may have lost its device page-table entry already. A context that
-/// has one is always named.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// has one is always named. While any context is named, the frame is that of the page: every change
+/// of the CPU page table takes the contexts out first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Entry(u64);
 
 impl Entry {
     /// The number of bits of an entry; every pattern is a valid entry.
-    pub(crate) const BITS: u32 = 49;
+    pub(crate) const BITS: u32 = 56;
     /// The highest device number.
     pub(crate) const MAX_HOLDER: Holder = 63;
     /// The number of contexts of an address space.
     pub(crate) const CONTEXTS: u32 = 16;
 
     const MASK: u64 = (1 << Self::BITS) - 1;
+    /// Set: a device holds the page, whose number and frame are below. Clear: a frame of the host.
+    const ON_DEVICE: u64 = 1 << 36;
+    /// All bits set: not known. So are frames from here on: 256 TiB.
+    const HOST_FRAME: u64 = (1 << 36) - 1;
+    /// As above: 4 TiB of a device.
+    const DEVICE_FRAME: u64 = (1 << 30) - 1;
+    const HOLDER_SHIFT: u32 = 30;
     const HOLDER: u64 = 0x3f;
-    const CONTEXT_SHIFT: u32 = 6;
+    const CONTEXT_SHIFT: u32 = 37;
     const CONTEXT_MASK: u64 = 0xffff << Self::CONTEXT_SHIFT;
-    const WRITABLE: u64 = 1 << 22;
-    const PINNED: u64 = 1 << 23;
-    const DUPLICATED: u64 = 1 << 24;
-    const STAMP_SHIFT: u32 = 25;
-    const STAMP: u64 = 0xff_ffff;
+    const WRITABLE: u64 = 1 << 53;
+    const DUPLICATED: u64 = 1 << 54;
+    const FIXED: u64 = 1 << 55;
 
-    /// An entry of a page that `holder` holds and no context maps. A number above
-    /// [`Entry::MAX_HOLDER`] is no device and gives the host.
-    pub(crate) const fn new(holder: Holder) -> Self {
-        if holder > Self::MAX_HOLDER {
-            return Self(0);
+    /// An entry of a page that `holder` has in this frame of its memory, and no context maps. A
+    /// number above [`Entry::MAX_HOLDER`] is no device and gives an unknown frame of the host.
+    pub(crate) const fn new(holder: Holder, frame: Option<u64>) -> Self {
+        let (holder, frame) = if holder > Self::MAX_HOLDER {
+            (0, None)
+        } else {
+            (holder, frame)
+        };
+        let (place, unknown) = if holder == 0 {
+            (0, Self::HOST_FRAME)
+        } else {
+            let device = Self::ON_DEVICE | (holder as u64) << Self::HOLDER_SHIFT;
+            (device, Self::DEVICE_FRAME)
+        };
+        match frame {
+            Some(frame) if frame < unknown => Self(place | frame),
+            _ => Self(place | unknown),
         }
-        Self(holder as u64)
     }
 
     /// Unpacks an entry; the bits above [`Entry::BITS`] are ignored.
@@ -54,7 +71,26 @@ impl Entry {
 
     /// The device that holds the page, or 0.
     pub(crate) const fn holder(self) -> Holder {
-        (self.0 & Self::HOLDER) as Holder
+        if self.0 & Self::ON_DEVICE == 0 {
+            return 0;
+        }
+        (self.0 >> Self::HOLDER_SHIFT & Self::HOLDER) as Holder
+    }
+
+    /// The frame of the first page that the entry covers, in the memory of its holder; [`None`]
+    /// when it is not known.
+    pub(crate) const fn frame(self) -> Option<u64> {
+        let mask = if self.0 & Self::ON_DEVICE == 0 {
+            Self::HOST_FRAME
+        } else {
+            Self::DEVICE_FRAME
+        };
+        let frame = self.0 & mask;
+        if frame == mask {
+            None
+        } else {
+            Some(frame)
+        }
     }
 
     /// Is the page in device memory?
@@ -72,20 +108,9 @@ impl Entry {
         self.contexts() != 0
     }
 
-    /// Does the context with this number map the page?
-    #[cfg_attr(not(test), expect(dead_code, reason = "for lookups by context"))]
-    pub(crate) const fn is_mapped_by(self, context: u32) -> bool {
-        self.contexts() & Self::context_bit(context) != 0
-    }
-
     /// Was write access validated, and not taken back since? Read access always was.
     pub(crate) const fn is_writable(self) -> bool {
         self.0 & Self::WRITABLE != 0
-    }
-
-    /// Is the page pinned to its holder?
-    pub(crate) const fn is_pinned(self) -> bool {
-        self.0 & Self::PINNED != 0
     }
 
     /// Are there read-only copies of the page on devices?
@@ -93,27 +118,15 @@ impl Entry {
         self.0 & Self::DUPLICATED != 0
     }
 
-    /// When the page was last entered, in ticks of a clock that wraps at 24 bits.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the choice of victims by entry")
-    )]
-    pub(crate) const fn stamp(self) -> u32 {
-        (self.0 >> Self::STAMP_SHIFT & Self::STAMP) as u32
+    /// Is the page of a kind that never moves to a device?
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask"))]
+    pub(crate) const fn is_fixed(self) -> bool {
+        self.0 & Self::FIXED != 0
     }
 
     /// Is there anything in the entry worth keeping when no context maps the page?
     pub(crate) const fn is_worth_keeping(self) -> bool {
-        self.on_device() || self.is_pinned() || self.is_duplicated()
-    }
-
-    /// The bit of a context in [`Entry::contexts`]; 0 for a number that is too high.
-    pub(crate) const fn context_bit(context: u32) -> u16 {
-        if context < Self::CONTEXTS {
-            1 << context
-        } else {
-            0
-        }
+        self.on_device() || self.is_duplicated()
     }
 
     /// The same with `contexts` added.
@@ -140,24 +153,16 @@ impl Entry {
         self.with_flag(Self::WRITABLE, on)
     }
 
-    /// The same, pinned or not.
-    #[must_use]
-    pub(crate) const fn with_pinned(self, on: bool) -> Self {
-        self.with_flag(Self::PINNED, on)
-    }
-
     /// The same, duplicated or not.
     #[must_use]
     pub(crate) const fn with_duplicated(self, on: bool) -> Self {
         self.with_flag(Self::DUPLICATED, on)
     }
 
-    /// The same with another stamp, of which the low 24 bits count.
+    /// The same, fixed or not.
     #[must_use]
-    pub(crate) const fn with_stamp(self, stamp: u32) -> Self {
-        let rest = self.0 & !(Self::STAMP << Self::STAMP_SHIFT);
-
-        Self(rest | (stamp as u64 & Self::STAMP) << Self::STAMP_SHIFT)
+    pub(crate) const fn with_fixed(self, on: bool) -> Self {
+        self.with_flag(Self::FIXED, on)
     }
 
     const fn with_flag(self, flag: u64, on: bool) -> Self {

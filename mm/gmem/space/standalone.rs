@@ -154,10 +154,11 @@ fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) 
     for run in maps {
         let note = Enter {
             holder: 0,
+            frame: None,
             contexts: bits,
             writable: run.flags & bindings::GM_ACCESS_WRITE != 0,
             duplicated: false,
-            stamp: 0,
+            fixed: true,
         };
         space
             .directory

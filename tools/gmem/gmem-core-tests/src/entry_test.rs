@@ -10,9 +10,9 @@ struct Model {
     holder: u8,
     contexts: u16,
     writable: bool,
-    pinned: bool,
     duplicated: bool,
-    stamp: u32,
+    fixed: bool,
+    frame: Option<u64>,
 }
 
 impl Model {
@@ -21,9 +21,9 @@ impl Model {
             holder: entry.holder(),
             contexts: entry.contexts(),
             writable: entry.is_writable(),
-            pinned: entry.is_pinned(),
             duplicated: entry.is_duplicated(),
-            stamp: entry.stamp(),
+            fixed: entry.is_fixed(),
+            frame: entry.frame(),
         }
     }
 }
@@ -33,9 +33,8 @@ enum Step {
     Add(u16),
     Remove(u16),
     Writable(bool),
-    Pinned(bool),
     Duplicated(bool),
-    Stamp(u32),
+    Fixed(bool),
     Pack,
 }
 
@@ -44,18 +43,23 @@ fn step() -> impl Strategy<Value = Step> {
         any::<u16>().prop_map(Step::Add),
         any::<u16>().prop_map(Step::Remove),
         any::<bool>().prop_map(Step::Writable),
-        any::<bool>().prop_map(Step::Pinned),
         any::<bool>().prop_map(Step::Duplicated),
-        any::<u32>().prop_map(Step::Stamp),
+        any::<bool>().prop_map(Step::Fixed),
         Just(Step::Pack),
     ]
 }
 
 proptest! {
     #[test]
-    fn fields_are_independent(holder in 0u8..=Entry::MAX_HOLDER, steps in prop::collection::vec(step(), 0..40)) {
-        let mut entry = Entry::new(holder);
-        let mut model = Model { holder, ..Model::default() };
+    fn fields_are_independent(
+        holder in 0u8..=Entry::MAX_HOLDER,
+        frame in prop::option::of(0..1u64 << 37),
+        steps in prop::collection::vec(step(), 0..40),
+    ) {
+        let mut entry = Entry::new(holder, frame);
+        let max = if holder == 0 { (1 << 36) - 1 } else { (1 << 30) - 1 };
+        let frame = frame.filter(|frame| *frame < max);
+        let mut model = Model { holder, frame, ..Model::default() };
         for step in steps {
             match step {
                 Step::Add(contexts) => {
@@ -72,17 +76,13 @@ proptest! {
                     entry = entry.with_writable(on);
                     model.writable = on;
                 }
-                Step::Pinned(on) => {
-                    entry = entry.with_pinned(on);
-                    model.pinned = on;
-                }
                 Step::Duplicated(on) => {
                     entry = entry.with_duplicated(on);
                     model.duplicated = on;
                 }
-                Step::Stamp(stamp) => {
-                    entry = entry.with_stamp(stamp);
-                    model.stamp = stamp & 0xff_ffff;
+                Step::Fixed(on) => {
+                    entry = entry.with_fixed(on);
+                    model.fixed = on;
                 }
                 Step::Pack => entry = Entry::from_bits(entry.bits()),
             }
@@ -90,7 +90,7 @@ proptest! {
             prop_assert!(entry.bits() < 1 << Entry::BITS);
             prop_assert_eq!(entry.on_device(), model.holder != 0);
             prop_assert_eq!(entry.is_mapped(), model.contexts != 0);
-            let worth = model.holder != 0 || model.pinned || model.duplicated;
+            let worth = model.holder != 0 || model.duplicated;
             prop_assert_eq!(entry.is_worth_keeping(), worth);
         }
     }
@@ -101,18 +101,12 @@ proptest! {
         prop_assert_eq!(entry.bits(), bits & ((1 << Entry::BITS) - 1));
         prop_assert!(entry.holder() <= Entry::MAX_HOLDER);
     }
-
-    #[test]
-    fn contexts_are_bits(contexts in any::<u16>(), number in 0u32..40) {
-        let entry = Entry::new(1).with_contexts(contexts);
-        let named = number < 16 && contexts >> number & 1 == 1;
-        prop_assert_eq!(entry.is_mapped_by(number), named);
-        prop_assert_eq!(Entry::context_bit(number), if number < 16 { 1 << number } else { 0 });
-    }
 }
 
 #[test]
 fn an_unknown_device_is_the_host() {
-    assert_eq!(Entry::new(Entry::MAX_HOLDER + 1), Entry::new(0));
-    assert!(!Entry::new(255).on_device());
+    let unknown = Entry::new(Entry::MAX_HOLDER + 1, Some(1));
+    assert_eq!(unknown, Entry::new(0, None));
+    assert!(!Entry::new(255, None).on_device());
+    assert_eq!(unknown.frame(), None);
 }
