@@ -80,6 +80,11 @@ pub(crate) fn hold_read() {
     unsafe { bindings::gmem_hold_read() };
 }
 
+/// What stands for a process, as long as its `mm_struct` lives.
+pub(crate) fn key(mm: &Mm) -> usize {
+    mm.as_raw() as usize
+}
+
 /// What `/proc/vmstat` counts.
 #[derive(Clone, Copy)]
 pub(crate) enum Event {

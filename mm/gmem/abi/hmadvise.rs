@@ -32,7 +32,6 @@ use kernel::{
         mm_struct, //
     },
     mm::{
-        device::vma as vma_info,
         MmWithUser, //
     },
     page::PAGE_MASK,
@@ -84,7 +83,7 @@ fn hmadvise(mm: &MmWithUser, hnid: i32, start: usize, len: usize, behavior: i32)
 
     match todo {
         Todo::DontNeed => {
-            mapping::check(mm, range)?;
+            let _ = mapping::check(mm, range)?;
             sys::dontneed(mm, start, range.len_bytes() as usize)
         }
         Todo::PrefetchDevice(device) => prefetch::to_device(mm, &device, range),
@@ -166,14 +165,14 @@ impl Place {
 
 /// Changes the attributes of what is mapped of the range.
 fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
-    let complete = mapping::check(mm, range)?;
+    let holes = mapping::check(mm, range)?;
     let advice = Advice::get(mm)?;
     // Unmapping takes attributes away under mmap_lock, so they are given under it.
     let mmap = mm.mmap_read_lock();
 
     mapping::for_each_vma(&mmap, range, |vma, part| {
         // It may have become another mapping since it was checked.
-        if vma.flags() & vma_info::VM_PEER_SHARED == 0 || !vma_info::is_ordinary(vma) {
+        if !mapping::is_shared(vma) {
             return Ok(());
         }
         let changed = advice.change(part, change, |_, _, _| {});
@@ -185,13 +184,13 @@ fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
         }
         changed
     })?;
-    mapping::whole(complete)
+    holes
 }
 
 /// Pins the range, and brings it to the device.
 fn pin(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
     prefetch::contexts_on(mm, device)?;
-    mapping::check(mm, range)?;
+    let _ = mapping::check(mm, range)?;
     let (news, all) = reserve::pin(mm, device, range)?;
     let mut home = Ok(());
     if news {
@@ -212,12 +211,12 @@ fn pin(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
 
 /// Unpins the range.
 fn unpin(mm: &MmWithUser, range: PageRange, id: Option<u32>) -> Result {
-    let complete = mapping::check(mm, range)?;
+    let holes = mapping::check(mm, range)?;
     if pin::unpin(mm, range, id)? {
         // It would take the room of what stays pinned. A page that cannot leave now is only late.
         let _ = prefetch::to_host(mm, range, None);
     }
-    mapping::whole(complete)
+    holes
 }
 
 fn place(hnid: i32) -> Result<Place> {

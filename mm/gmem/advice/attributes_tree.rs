@@ -85,18 +85,13 @@ fn lock_list() -> GlobalGuard<ADVICE> {
     ADVICE.lock()
 }
 
-/// Key of a process, valid while its `mm_struct` has users.
-pub(crate) fn key(mm: &Mm) -> usize {
-    mm.as_raw() as usize
-}
-
 impl Advice {
     /// Finds what a process advised. Takes no lock.
     pub(crate) fn find(mm: &Mm) -> Option<Arc<Self>> {
         if !sys::has_advice(mm) {
             return None;
         }
-        FOUND.get(key(mm))
+        FOUND.get(sys::key(mm))
     }
 
     /// Finds or makes the advice of a process, whose `mm_struct` has users.
@@ -117,9 +112,9 @@ impl Advice {
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        let entry = Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
+        let entry = Entry::new(sys::key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut everybody = lock_list();
-        if let Some(advice) = FOUND.get(key(mm)) {
+        if let Some(advice) = FOUND.get(sys::key(mm)) {
             return Ok(advice);
         }
         everybody.insert(entry);
@@ -273,9 +268,9 @@ pub(crate) fn device_gone(id: u32) {
 
 /// The process ended.
 pub(crate) fn exited(mm: &Mm) {
-    let advice = FOUND.get(key(mm));
+    let advice = FOUND.get(sys::key(mm));
     // Dropped at the end, as that waits for those who look.
-    let _gone = lock_list().remove(key(mm));
+    let _gone = lock_list().remove(sys::key(mm));
     let Some(advice) = advice else { return };
     let mut lost = Lost::new();
     let _pins = advice.lock_pins();

@@ -14,10 +14,7 @@ use crate::{
             Attributes,
             Change, //
         },
-        attributes_tree::{
-            key,
-            Advice, //
-        }, //
+        attributes_tree::Advice, //
     },
     device::registry::{
         self,
@@ -56,8 +53,8 @@ impl Lost {
             sys::uncharge_pinned(mm, *pages);
             if let Some(device) = registry::by_id(id as u32) {
                 let left = device.with_memory(|memory| {
-                    memory.unreserve(key(mm), *pages);
-                    memory.reserved(Some(key(mm)))
+                    memory.unreserve(sys::key(mm), *pages);
+                    memory.reserved(Some(sys::key(mm)))
                 });
                 others |= left.is_some_and(|left| left > 0);
             }

@@ -47,7 +47,7 @@ use kernel::{
 /// Prefetches to a device: the first context brings the pages, the others map them.
 pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange) -> Result {
     let contexts = contexts_on(mm, device)?;
-    let complete = mapping::check(mm, range)?;
+    let holes = mapping::check(mm, range)?;
     let mut room = device.with_memory(Memory::pages).ok_or(EINVAL)? as u64;
     let mut result = Ok(());
 
@@ -76,7 +76,7 @@ pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange)
         }
         Ok(())
     })?;
-    result.and(mapping::whole(complete))
+    result.and(holes)
 }
 
 /// Brings everything home: to `node`, or where the program prefers it.
@@ -85,7 +85,7 @@ pub(crate) fn to_device(mm: &MmWithUser, device: &Arc<Device>, range: PageRange)
 ///
 /// `EBUSY` when pages would not leave; the rest is at home then. `EFAULT`, `ENOMEM`, `EINTR`.
 pub(crate) fn to_host(mm: &MmWithUser, range: PageRange, node: Option<i32>) -> Result {
-    let complete = mapping::check(mm, range)?;
+    let holes = mapping::check(mm, range)?;
     let mut result = Ok(());
     let mut scratch = Scratch::new(PMD_PAGES.min(range.count() as usize))?;
 
@@ -93,30 +93,24 @@ pub(crate) fn to_host(mm: &MmWithUser, range: PageRange, node: Option<i32>) -> R
         if sys::fatal_signal() {
             return Err(EINTR);
         }
-        let mmap = mm.mmap_read_lock();
-        let mut rest = Some(block);
-        while let Some(part) = rest {
-            let (start, end) = (part.start_byte() as usize, part.end_byte() as usize);
-            let Some(vma) = vma_info::first_in(&mmap, start, end) else {
-                break;
-            };
-            let pages = mapping::pages_of(vma);
-            if let Some(part) = part.intersect(pages) {
-                if vma_info::is_anonymous(vma) {
-                    match to_host::prefetch(vma, part, node, &mut scratch) {
-                        Err(e) if e == EBUSY => result = Err(EBUSY),
-                        other => other?,
-                    }
-                }
+        mapping::for_each_vma(&mm.mmap_read_lock(), block, |vma, part| {
+            if !vma_info::is_anonymous(vma) {
+                return Ok(());
             }
-            rest = PageRange::new(pages.end(), block.end()).filter(|rest| !rest.is_empty());
-        }
+            match to_host::prefetch(vma, part, node, &mut scratch) {
+                Err(e) if e == EBUSY => {
+                    result = Err(e);
+                    Ok(())
+                }
+                other => other,
+            }
+        })?;
     }
     from_others(mm, range)?;
     if sys::has_swapped(mm) {
         read_in(mm, range)?;
     }
-    result.and(mapping::whole(complete))
+    result.and(holes)
 }
 
 /// Asks the managers of other devices for what lies there, as a touch of the CPU does.

@@ -10,10 +10,7 @@
 //! reaches host memory remotely.
 
 use crate::{
-    advice::attributes_tree::{
-        self,
-        Advice, //
-    },
+    advice::attributes_tree::Advice,
     device::dmem::Payer,
     fault::{
         migrate::{
@@ -269,7 +266,7 @@ impl Part<'_> {
         let wanted = Wanted {
             at,
             memory,
-            pool: pinned.then(|| attributes_tree::key(self.mm)),
+            pool: pinned.then(|| sys::key(self.mm)),
             range,
         };
         self.move_and_map(&wanted, work)

@@ -5,10 +5,7 @@
 use crate::{
     advice::{
         attributes::Change,
-        attributes_tree::{
-            key,
-            Advice, //
-        },
+        attributes_tree::Advice,
         pin::Lost, //
     },
     device::{
@@ -67,7 +64,8 @@ pub(crate) fn pin(mm: &MmWithUser, device: &Device, range: PageRange) -> Result<
         }
         sys::charge_pinned(mm, room)?;
         // This may evict a lot: no lock is held.
-        reserve(memory, key(mm), &payer, room).inspect_err(|_| sys::uncharge_pinned(mm, room))?;
+        reserve(memory, sys::key(mm), &payer, room)
+            .inspect_err(|_| sys::uncharge_pinned(mm, room))?;
         if let Some(all) = fill(mm, memory, &advice, range, id, room)? {
             return Ok((true, all));
         }
@@ -117,7 +115,7 @@ fn fill(
     let now = news(&mmap, advice, range, id);
     let Some((_, all)) = now.as_ref().ok().filter(|(now, _)| *now <= room) else {
         sys::uncharge_pinned(mm, room);
-        memory.unreserve(key(mm), room);
+        memory.unreserve(sys::key(mm), room);
         return now.map(|_| None);
     };
     let mut news = room;
@@ -133,7 +131,7 @@ fn fill(
     });
     if news > 0 {
         sys::uncharge_pinned(mm, news);
-        memory.unreserve(key(mm), news);
+        memory.unreserve(sys::key(mm), news);
     }
     lost.release(mm);
     done?;
@@ -141,10 +139,7 @@ fn fill(
 }
 
 fn may_pin(vma: &VmaRef) -> bool {
-    vma.flags() & vma_info::VM_PEER_SHARED != 0
-        && vma.flags() & vma_info::VM_LOCKED == 0
-        && vma_info::is_anonymous(vma)
-        && vma_info::is_ordinary(vma)
+    mapping::is_shared(vma) && vma.flags() & vma_info::VM_LOCKED == 0 && vma_info::is_anonymous(vma)
 }
 
 /// Keeps room for `pages` more pages of `tenant`, for which `payer` pays; evicts others for it.

@@ -89,11 +89,6 @@ impl MapLock<'_> {
     }
 }
 
-/// What stands for a process, as long as its space lives.
-pub(super) fn key(mm: &Mm) -> usize {
-    mm.as_raw() as usize
-}
-
 /// Whose addresses they are.
 enum Kind {
     /// Those of a process.
@@ -219,7 +214,7 @@ impl Space {
     /// Returns a number that no other mirror has as long as this one lives; 0 for a standalone
     /// space.
     pub(crate) fn key(&self) -> usize {
-        self.mm().map_or(0, key)
+        self.mm().map_or(0, sys::key)
     }
 
     /// Returns how many parts of the page table are subscribed to.

@@ -30,11 +30,16 @@ pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
     .unwrap_or_default()
 }
 
+/// Returns whether the program shares the VMA with devices, and they can use it.
+pub(crate) fn is_shared(vma: &VmaRef) -> bool {
+    vma.flags() & vma_info::VM_PEER_SHARED != 0 && vma_info::is_ordinary(vma)
+}
+
 /// Calls `f` with each mapping in the range and the pages of the range that it has.
 pub(crate) fn for_each_vma(
     mmap: &MmapReadGuard<'_>,
     range: PageRange,
-    mut f: impl FnMut(&VmaRef, PageRange) -> Result,
+    mut f: impl FnMut(&MmapVma, PageRange) -> Result,
 ) -> Result {
     let mut rest = range;
 
@@ -53,45 +58,30 @@ pub(crate) fn for_each_vma(
     Ok(())
 }
 
-/// Checks that all mappings of the range are peer-shared. Returns whether it has no holes.
+/// Checks that all mappings of the range are peer-shared. Returns what to tell, when all is done
+/// that can be, of its holes: nothing, or `ENOMEM`.
 ///
 /// # Errors
 ///
 /// `EINVAL` when one is not; `ENOMEM` when there is none.
-pub(crate) fn check(mm: &MmWithUser, range: PageRange) -> Result<bool> {
-    let mmap = mm.mmap_read_lock();
-    let mut next = range.first();
-    let mut found = false;
-    let mut complete = true;
+pub(crate) fn check(mm: &MmWithUser, range: PageRange) -> Result<Result> {
+    let (mut next, mut holes) = (range.first(), Ok(()));
 
-    while let Some(vma) = vma_info::first_in(
-        &mmap,
-        (next << crate::range::PAGE_SHIFT) as usize,
-        range.end_byte() as usize,
-    ) {
-        if vma.flags() & vma_info::VM_PEER_SHARED == 0 || !vma_info::is_ordinary(vma) {
+    for_each_vma(&mm.mmap_read_lock(), range, |vma, part| {
+        if !is_shared(vma) {
             return Err(EINVAL);
         }
-        let pages = pages_of(vma);
-        found = true;
-        complete &= pages.first() <= next;
-        next = pages.end();
-        if next >= range.end() {
-            break;
+        if part.first() > next {
+            holes = Err(ENOMEM);
         }
-    }
-    if !found {
-        return Err(ENOMEM);
-    }
-    Ok(complete && next >= range.end())
-}
-
-/// The result where the rest was done.
-pub(crate) fn whole(complete: bool) -> Result {
-    if complete {
+        next = part.end();
         Ok(())
-    } else {
-        Err(ENOMEM)
+    })?;
+    match next {
+        // Nothing is mapped.
+        next if next == range.first() => Err(ENOMEM),
+        next if next < range.end() => Ok(Err(ENOMEM)),
+        _ => Ok(holes),
     }
 }
 

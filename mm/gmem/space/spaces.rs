@@ -7,7 +7,8 @@ use crate::{
     space::address_space::{
         key,
         Space, //
-    }, //
+    },
+    sys, //
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
@@ -54,7 +55,7 @@ impl Space {
     pub(crate) fn get(mm: &Mm) -> Result<Arc<Self>> {
         // Made before it is known to be needed: nothing is allocated under the lock.
         let new = Self::mirror(mm)?;
-        let entry = Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
+        let entry = Entry::new(sys::key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut spaces = lock_list();
         if let Some(space) = Self::find(mm) {
             space.add_users(1);
@@ -67,7 +68,7 @@ impl Space {
 
     /// Finds the space of `mm` without counting a user.
     pub(crate) fn find(mm: &Mm) -> Option<Arc<Self>> {
-        Self::find_key(key(mm))
+        Self::find_key(sys::key(mm))
     }
 
     /// Finds the mirror address space with a key, without counting a user. Takes no lock.
@@ -106,7 +107,7 @@ impl Space {
         let gone = {
             let mut spaces = lock_list();
             let is_last = self.add_users(-1) == 0;
-            is_last.then(|| spaces.remove(key(mm))).flatten()
+            is_last.then(|| spaces.remove(sys::key(mm))).flatten()
         };
         let is_gone = gone.is_some();
         // Waits for those who look.
