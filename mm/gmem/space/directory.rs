@@ -191,6 +191,18 @@ impl Directory {
         )
     }
 
+    /// Notes that contexts map what is mapped in `range` already, which covers entries whole.
+    pub(crate) fn join(&self, _map: &impl MapLocked, range: PageRange, contexts: u16) {
+        if let Some((first, last)) = bounds(range) {
+            let add = |found: Found| {
+                let (value, marks) = packed(entry(found.value).with_contexts(contexts));
+                Update::Replace(value, marks)
+            };
+            self.values
+                .update(first, last, Some(MAPPED), Reserved::Keep, add);
+        }
+    }
+
     /// Takes the pages of `range` from all contexts.
     ///
     /// Entries change whole. `f` is told which contexts had mapped which pages, in order of

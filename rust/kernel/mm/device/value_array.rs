@@ -235,7 +235,8 @@ impl ValueArray {
         let mut old = walk.load(&lock);
         for end in ends(first, last, order) {
             let same = old.filter(|word| word.is_live() && word.order() == order);
-            let (value, marks) = f(end >> order << order, same.map(|word| word.found(end).value));
+            let same = same.map(|word| word.found(end).value);
+            let (value, marks) = f(end >> order << order, same);
 
             walk.store(Some(Word::live(order, value)), marks, &lock)?;
             if end == last {
