@@ -43,8 +43,15 @@ pub(crate) struct Refault<'a> {
     pub(crate) request: Request,
 }
 
+/// What the directory says.
+struct Answer {
+    pages: PageRange,
+    /// It says of all of them that the context maps them: the device lost its entries.
+    is_named: bool,
+}
+
 impl Refault<'_> {
-    /// Serves the request if the directory can. Returns the pages that the device has now, or
+    /// Enters what is asked for if the directory knows it. Returns the pages that the device has now, or
     /// [`None`] when the CPU page table has to be asked.
     pub(crate) fn serve(&self, maps: &mut KVVec<MapRun>) -> Option<PageRange> {
         let Context { space, pmap, .. } = self.context;
@@ -53,18 +60,20 @@ impl Refault<'_> {
         if !is_one || !self.request.purpose.is_demand() {
             return None;
         }
-        let pages = self.build(&space.directory, maps)?;
+        let answer = self.build(&space.directory, maps)?;
         {
             let _charging = sys::Charging::to(self.mm);
-            let (start, len) = (pages.start_byte() as usize, pages.len_bytes() as usize);
-            pmap.prepare(start, len).ok()?;
+            let (start, len) = (answer.pages.start_byte(), answer.pages.len_bytes());
+            pmap.prepare(start as usize, len as usize).ok()?;
         }
         let map = space.lock_map();
         // Perhaps that has changed; the lock keeps it.
-        let pages = self
+        let Answer { pages, is_named } = self
             .build(&space.directory, maps)
-            .filter(|again| pages.covers(*again))?;
-        space.directory.join(&map, pages, self.context.bit());
+            .filter(|again| answer.pages.covers(again.pages))?;
+        if !is_named {
+            space.directory.join(&map, pages, self.context.bit());
+        }
         // If it fails the directory says too much, which does no harm.
         self.context.install(&map, maps).ok()?;
         drop(map);
@@ -80,24 +89,28 @@ impl Refault<'_> {
         Some(pages)
     }
 
-    /// Makes runs of what the directory says about the request; returns the pages in them. Entries
-    /// go in whole.
-    fn build(&self, directory: &Directory, maps: &mut KVVec<MapRun>) -> Option<PageRange> {
+    /// Makes runs of what the directory says about the request. Entries go in whole.
+    fn build(&self, directory: &Directory, maps: &mut KVVec<MapRun>) -> Option<Answer> {
         let range = self.request.range;
         let mut all = PageRange::default();
+        let mut contexts = self.context.bit();
 
         maps.clear();
         while all.end() < range.end() {
             let (pages, entry) = directory.lookup(all.end().max(range.first()))?;
             let run = self.run(pages, entry)?;
             push(maps, run, true);
+            contexts &= entry.contexts();
             all = if all.is_empty() {
                 pages
             } else {
                 all.join(pages)?
             };
         }
-        Some(all)
+        Some(Answer {
+            pages: all,
+            is_named: contexts != 0,
+        })
     }
 
     /// Returns the run for an entry that is valid for the request, and where the pages stay.

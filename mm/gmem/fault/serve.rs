@@ -95,9 +95,10 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
     };
     if let Some(brought) = refault.serve(&mut batch.maps) {
         count(context, request, false, &Ok(()));
+        // Nothing came, and nothing is to come ahead.
         return Ok(Served {
             brought,
-            around: brought,
+            ..Served::default()
         });
     }
     let payer = Payer::of(&mm)?;
