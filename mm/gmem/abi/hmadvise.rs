@@ -31,9 +31,7 @@ use kernel::{
         self,
         mm_struct, //
     },
-    mm::{
-        MmWithUser, //
-    },
+    mm::MmWithUser,
     page::PAGE_MASK,
     prelude::*,
     sync::Arc, //

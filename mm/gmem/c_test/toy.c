@@ -251,6 +251,13 @@ int toy_access(struct toy_client *client, u64 va, void *buf, size_t len, u32 acc
 	return 0;
 }
 
+/* The device loses an entry, without a word to GMEM. */
+void toy_lose(struct toy_client *client, u64 va)
+{
+	toy_pmap_release(client->pmap, va, PAGE_SIZE);
+	toy_tlb_invl(client->pmap, va, PAGE_SIZE);
+}
+
 /* Whether the device maps a page of its own memory there. */
 bool toy_maps_local(struct toy_client *client, u64 va)
 {

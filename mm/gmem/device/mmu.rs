@@ -10,7 +10,14 @@ use crate::{
         line::Line,
         stats::Stats, //
     },
-    sys, //
+    range::{
+        PageRange,
+        BLOCK_PAGES, //
+    },
+    sys::{
+        self,
+        MapRun, //
+    }, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -20,6 +27,7 @@ use kernel::{
         gm_map, //
     },
     error::to_result,
+    page::PAGE_SHIFT,
     prelude::*,
     sync::{
         atomic::{
@@ -362,4 +370,15 @@ impl Drop for Pmap {
     fn drop(&mut self) {
         self.destroy();
     }
+}
+
+/// The pages of a run.
+pub(crate) fn pages_of_run(run: &MapRun) -> Option<PageRange> {
+    PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages))
+}
+
+/// Is the run a block that a device may hold in one entry?
+pub(crate) fn is_huge(run: &MapRun) -> bool {
+    u64::from(run.nr_pages) == BLOCK_PAGES
+        && (run.va | run.addr) & ((BLOCK_PAGES << PAGE_SHIFT) - 1) == 0
 }

@@ -9,15 +9,12 @@
 use crate::{
     range::{
         PageRange,
-        BLOCK_ORDER,
-        BLOCK_PAGES,
-        PAGE_SHIFT, //
+        BLOCK_ORDER, //
     },
     space::entry::{
         Entry,
         Holder, //
-    },
-    sys::MapRun, //
+    }, //
 };
 use core::{
     cell::Cell,
@@ -192,6 +189,18 @@ impl Directory {
                 packed(merged.with_contexts(below.get()))
             },
         )
+    }
+
+    /// Notes that contexts map what is mapped in `range` already, which covers entries whole.
+    pub(crate) fn join(&self, _map: &impl MapLocked, range: PageRange, contexts: u16) {
+        if let Some((first, last)) = bounds(range) {
+            let add = |found: Found| {
+                let (value, marks) = packed(entry(found.value).with_contexts(contexts));
+                Update::Replace(value, marks)
+            };
+            self.values
+                .update(first, last, Some(MAPPED), Reserved::Keep, add);
+        }
     }
 
     /// Takes the pages of `range` from all contexts.
@@ -385,15 +394,4 @@ fn merge(old: Entry, new: Entry) -> Entry {
     new.with_contexts(old.contexts())
         .with_writable(old.is_writable() || new.is_writable())
         .with_duplicated(old.is_duplicated() || new.is_duplicated())
-}
-
-/// The pages of a run.
-pub(crate) fn pages_of_run(run: &MapRun) -> Option<PageRange> {
-    PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages))
-}
-
-/// Is the run a block that a device may hold in one entry?
-pub(crate) fn is_huge(run: &MapRun) -> bool {
-    u64::from(run.nr_pages) == BLOCK_PAGES
-        && (run.va | run.addr) & ((BLOCK_PAGES << PAGE_SHIFT) - 1) == 0
 }

@@ -4,10 +4,7 @@
 
 use crate::{
     device::holds,
-    space::address_space::{
-        key,
-        Space, //
-    },
+    space::address_space::Space,
     sys, //
 };
 use kernel::{

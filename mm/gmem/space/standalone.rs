@@ -10,6 +10,10 @@
 //! the functions of drivers that may sleep are called under it.
 
 use crate::{
+    device::mmu::{
+        is_huge,
+        pages_of_run, //
+    },
     range::{
         PageRange,
         BLOCK_ORDER,
@@ -23,11 +27,7 @@ use crate::{
             Context,
             MAX_CONTEXTS, //
         },
-        directory::{
-            is_huge,
-            pages_of_run,
-            Enter, //
-        }, //
+        directory::Enter, //
     },
     sys::MapRun, //
 };
