@@ -55,22 +55,26 @@ impl Refault<'_> {
     /// [`None`] when the CPU page table has to be asked.
     pub(crate) fn serve(&self, maps: &mut KVVec<MapRun>) -> Option<PageRange> {
         let Context { space, pmap, .. } = self.context;
-        let range = self.request.range;
-        let is_one = range.blocks().nth(1).is_none();
-        if !is_one || !self.request.purpose.is_demand() {
+        if !self.request.purpose.is_demand() {
             return None;
         }
-        let answer = self.build(&space.directory, maps)?;
+        let taken = space.directory.taken();
+        let mut answer = self.build(&space.directory, maps)?;
         {
             let _charging = sys::Charging::to(self.mm);
             let (start, len) = (answer.pages.start_byte(), answer.pages.len_bytes());
             pmap.prepare(start as usize, len as usize).ok()?;
         }
         let map = space.lock_map();
-        // Perhaps that has changed; the lock keeps it.
-        let Answer { pages, is_named } = self
-            .build(&space.directory, maps)
-            .filter(|again| answer.pages.covers(again.pages))?;
+        if space.directory.taken() != taken {
+            // Perhaps something else is true now; the lock keeps it.
+            let again = self.build(&space.directory, maps)?;
+            if !answer.pages.covers(again.pages) {
+                return None;
+            }
+            answer = again;
+        }
+        let Answer { pages, is_named } = answer;
         if !is_named {
             space.directory.join(&map, pages, self.context.bit());
         }
@@ -89,26 +93,26 @@ impl Refault<'_> {
         Some(pages)
     }
 
-    /// Makes runs of what the directory says about the request. Entries go in whole.
+    /// Makes runs of what the directory says about the request, of which there may be no more than
+    /// one block has. Entries go in whole.
     fn build(&self, directory: &Directory, maps: &mut KVVec<MapRun>) -> Option<Answer> {
         let range = self.request.range;
-        let mut all = PageRange::default();
-        let mut contexts = self.context.bit();
+        let (mut pages, entry) = directory.lookup(range.first())?;
+        let mut contexts = entry.contexts() & self.context.bit();
 
         maps.clear();
-        while all.end() < range.end() {
-            let (pages, entry) = directory.lookup(all.end().max(range.first()))?;
-            let run = self.run(pages, entry)?;
-            push(maps, run, true);
+        push(maps, self.run(pages, entry)?, true);
+        if pages.end() < range.end() && range.blocks().nth(1).is_some() {
+            return None;
+        }
+        while pages.end() < range.end() {
+            let (more, entry) = directory.lookup(pages.end())?;
             contexts &= entry.contexts();
-            all = if all.is_empty() {
-                pages
-            } else {
-                all.join(pages)?
-            };
+            push(maps, self.run(more, entry)?, true);
+            pages = pages.join(more)?;
         }
         Some(Answer {
-            pages: all,
+            pages,
             is_named: contexts != 0,
         })
     }

@@ -30,7 +30,12 @@ use kernel::{
         Value,
         ValueArray, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// Entries of pages that a device holds.
@@ -79,6 +84,8 @@ pub(crate) trait MapLocked {}
 pub(crate) struct Directory {
     #[pin]
     values: ValueArray,
+    /// How often pages were taken from contexts; changes under the map lock.
+    taken: Atomic<u64>,
 }
 
 impl Directory {
@@ -86,6 +93,7 @@ impl Directory {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             values <- ValueArray::new(),
+            taken: Atomic::new(0),
         })
     }
 
@@ -252,6 +260,12 @@ impl Directory {
         });
     }
 
+    /// Returns how often pages were taken from contexts. What a lookup after this said is still
+    /// true under the map lock if the number is the same.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Acquire)
+    }
+
     /// Returns the contexts that may map a page of `range`, one bit each. Takes no lock.
     pub(crate) fn contexts(&self, range: PageRange) -> u16 {
         let mut contexts = 0;
@@ -308,6 +322,7 @@ impl Directory {
         let Some((mut next, last)) = bounds(range) else {
             return;
         };
+        self.taken.add(1, Relaxed);
         loop {
             let mut run: Option<(u16, PageRange)> = None;
             let mut rest = None;
