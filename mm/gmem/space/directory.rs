@@ -12,6 +12,8 @@ use crate::{
         BLOCK_ORDER, //
     },
     space::entry::{
+        merge,
+        would_lose,
         Entry,
         Holder, //
     }, //
@@ -392,21 +394,4 @@ fn keep(entry: Entry, otherwise: Update) -> Update {
     } else {
         otherwise
     }
-}
-
-/// Would storing `new` in place of `old`, merged as [`Directory::enter`] does, forget that a
-/// context maps the page, that it may write to it, or that there are copies?
-fn would_lose(old: Entry, new: Entry, is_smaller: bool) -> bool {
-    let frames = old.frame().zip(new.frame());
-    if old.holder() != new.holder() || frames.is_some_and(|(old, new)| old != new) {
-        return old.is_mapped();
-    }
-    is_smaller && ((old.is_writable() && !new.is_writable()) || old.is_duplicated())
-}
-
-/// Adds to `new` what `old` says about the same pages with the same holder.
-fn merge(old: Entry, new: Entry) -> Entry {
-    new.with_contexts(old.contexts())
-        .with_writable(old.is_writable() || new.is_writable())
-        .with_duplicated(old.is_duplicated() || new.is_duplicated())
 }
