@@ -89,7 +89,9 @@ impl Refault<'_> {
                 stats.remote.add((run.nr_pages as usize) << PAGE_SHIFT);
             }
         }
-        touch(self.memory, maps, space.key());
+        if !is_named {
+            touch(self.memory, maps, space.key());
+        }
         Some(pages)
     }
 
