@@ -86,7 +86,6 @@ mod advice;
 mod device;
 mod fault;
 mod migrate;
-#[allow(dead_code, reason = "the simulator uses the rest")]
 mod policy;
 mod range;
 mod reclaim;

@@ -14,7 +14,6 @@ use crate::policy::{
     Ghost,
     Key,
     Ranking,
-    Replacement,
     Search,
     Seen,
     Slot,

@@ -190,7 +190,6 @@ impl Part<'_> {
                 contexts: context.bit(),
                 writable,
                 duplicated,
-                stamp: 0,
             };
             match space.directory.enter(&map, pages, huge, note) {
                 Err(e) if e == EBUSY || e == EEXIST || e == EAGAIN => {

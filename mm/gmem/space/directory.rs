@@ -21,7 +21,8 @@ use core::{
     ops::ControlFlow, //
 };
 use kernel::{
-    mm::device::value_array::{
+    prelude::*,
+    xarray_value::{
         Found,
         Mark,
         Marks,
@@ -29,8 +30,7 @@ use kernel::{
         Update,
         Value,
         ValueArray, //
-    },
-    prelude::*, //
+    }, //
 };
 
 /// Entries of pages that a device holds.
@@ -51,8 +51,6 @@ pub(crate) struct Enter {
     pub(crate) writable: bool,
     /// Are the pages copies of what the holder has?
     pub(crate) duplicated: bool,
-    /// The time.
-    pub(crate) stamp: u32,
 }
 
 /// How much a directory knows.
@@ -151,8 +149,7 @@ impl Directory {
         let new = Entry::new(new.holder)
             .with_contexts(new.contexts)
             .with_writable(new.writable)
-            .with_duplicated(new.duplicated)
-            .with_stamp(new.stamp);
+            .with_duplicated(new.duplicated);
         let below = Cell::new(0);
 
         self.values.store_range(
@@ -350,14 +347,12 @@ fn would_lose(old: Entry, new: Entry, is_smaller: bool) -> bool {
     if old.holder() != new.holder() {
         return old.is_mapped();
     }
-    is_smaller
-        && ((old.is_writable() && !new.is_writable()) || old.is_pinned() || old.is_duplicated())
+    is_smaller && ((old.is_writable() && !new.is_writable()) || old.is_duplicated())
 }
 
 /// Adds to `new` what `old` says about the same pages with the same holder.
 fn merge(old: Entry, new: Entry) -> Entry {
     new.with_contexts(old.contexts())
         .with_writable(old.is_writable() || new.is_writable())
-        .with_pinned(old.is_pinned())
         .with_duplicated(old.is_duplicated() || new.is_duplicated())
 }

@@ -17,21 +17,16 @@ pub(crate) struct Entry(u64);
 
 impl Entry {
     /// The number of bits of an entry; every pattern is a valid entry.
-    pub(crate) const BITS: u32 = 49;
+    pub(crate) const BITS: u32 = 24;
     /// The highest device number.
     pub(crate) const MAX_HOLDER: Holder = 63;
-    /// The number of contexts of an address space.
-    pub(crate) const CONTEXTS: u32 = 16;
 
     const MASK: u64 = (1 << Self::BITS) - 1;
     const HOLDER: u64 = 0x3f;
     const CONTEXT_SHIFT: u32 = 6;
     const CONTEXT_MASK: u64 = 0xffff << Self::CONTEXT_SHIFT;
     const WRITABLE: u64 = 1 << 22;
-    const PINNED: u64 = 1 << 23;
-    const DUPLICATED: u64 = 1 << 24;
-    const STAMP_SHIFT: u32 = 25;
-    const STAMP: u64 = 0xff_ffff;
+    const DUPLICATED: u64 = 1 << 23;
 
     /// An entry of a page that `holder` holds and no context maps. A number above
     /// [`Entry::MAX_HOLDER`] is no device and gives the host.
@@ -72,20 +67,9 @@ impl Entry {
         self.contexts() != 0
     }
 
-    /// Does the context with this number map the page?
-    #[cfg_attr(not(test), expect(dead_code, reason = "for lookups by context"))]
-    pub(crate) const fn is_mapped_by(self, context: u32) -> bool {
-        self.contexts() & Self::context_bit(context) != 0
-    }
-
     /// Was write access validated, and not taken back since? Read access always was.
     pub(crate) const fn is_writable(self) -> bool {
         self.0 & Self::WRITABLE != 0
-    }
-
-    /// Is the page pinned to its holder?
-    pub(crate) const fn is_pinned(self) -> bool {
-        self.0 & Self::PINNED != 0
     }
 
     /// Are there read-only copies of the page on devices?
@@ -93,27 +77,9 @@ impl Entry {
         self.0 & Self::DUPLICATED != 0
     }
 
-    /// When the page was last entered, in ticks of a clock that wraps at 24 bits.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the choice of victims by entry")
-    )]
-    pub(crate) const fn stamp(self) -> u32 {
-        (self.0 >> Self::STAMP_SHIFT & Self::STAMP) as u32
-    }
-
     /// Is there anything in the entry worth keeping when no context maps the page?
     pub(crate) const fn is_worth_keeping(self) -> bool {
-        self.on_device() || self.is_pinned() || self.is_duplicated()
-    }
-
-    /// The bit of a context in [`Entry::contexts`]; 0 for a number that is too high.
-    pub(crate) const fn context_bit(context: u32) -> u16 {
-        if context < Self::CONTEXTS {
-            1 << context
-        } else {
-            0
-        }
+        self.on_device() || self.is_duplicated()
     }
 
     /// The same with `contexts` added.
@@ -140,24 +106,10 @@ impl Entry {
         self.with_flag(Self::WRITABLE, on)
     }
 
-    /// The same, pinned or not.
-    #[must_use]
-    pub(crate) const fn with_pinned(self, on: bool) -> Self {
-        self.with_flag(Self::PINNED, on)
-    }
-
     /// The same, duplicated or not.
     #[must_use]
     pub(crate) const fn with_duplicated(self, on: bool) -> Self {
         self.with_flag(Self::DUPLICATED, on)
-    }
-
-    /// The same with another stamp, of which the low 24 bits count.
-    #[must_use]
-    pub(crate) const fn with_stamp(self, stamp: u32) -> Self {
-        let rest = self.0 & !(Self::STAMP << Self::STAMP_SHIFT);
-
-        Self(rest | (stamp as u64 & Self::STAMP) << Self::STAMP_SHIFT)
     }
 
     const fn with_flag(self, flag: u64, on: bool) -> Self {

@@ -152,7 +152,6 @@ fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) 
             contexts: bits,
             writable: run.flags & bindings::GM_ACCESS_WRITE != 0,
             duplicated: false,
-            stamp: 0,
         };
         space
             .directory

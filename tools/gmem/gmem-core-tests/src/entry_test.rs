@@ -10,9 +10,7 @@ struct Model {
     holder: u8,
     contexts: u16,
     writable: bool,
-    pinned: bool,
     duplicated: bool,
-    stamp: u32,
 }
 
 impl Model {
@@ -21,9 +19,7 @@ impl Model {
             holder: entry.holder(),
             contexts: entry.contexts(),
             writable: entry.is_writable(),
-            pinned: entry.is_pinned(),
             duplicated: entry.is_duplicated(),
-            stamp: entry.stamp(),
         }
     }
 }
@@ -33,9 +29,7 @@ enum Step {
     Add(u16),
     Remove(u16),
     Writable(bool),
-    Pinned(bool),
     Duplicated(bool),
-    Stamp(u32),
     Pack,
 }
 
@@ -44,9 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
         any::<u16>().prop_map(Step::Add),
         any::<u16>().prop_map(Step::Remove),
         any::<bool>().prop_map(Step::Writable),
-        any::<bool>().prop_map(Step::Pinned),
         any::<bool>().prop_map(Step::Duplicated),
-        any::<u32>().prop_map(Step::Stamp),
         Just(Step::Pack),
     ]
 }
@@ -72,17 +64,9 @@ proptest! {
                     entry = entry.with_writable(on);
                     model.writable = on;
                 }
-                Step::Pinned(on) => {
-                    entry = entry.with_pinned(on);
-                    model.pinned = on;
-                }
                 Step::Duplicated(on) => {
                     entry = entry.with_duplicated(on);
                     model.duplicated = on;
-                }
-                Step::Stamp(stamp) => {
-                    entry = entry.with_stamp(stamp);
-                    model.stamp = stamp & 0xff_ffff;
                 }
                 Step::Pack => entry = Entry::from_bits(entry.bits()),
             }
@@ -90,7 +74,7 @@ proptest! {
             prop_assert!(entry.bits() < 1 << Entry::BITS);
             prop_assert_eq!(entry.on_device(), model.holder != 0);
             prop_assert_eq!(entry.is_mapped(), model.contexts != 0);
-            let worth = model.holder != 0 || model.pinned || model.duplicated;
+            let worth = model.holder != 0 || model.duplicated;
             prop_assert_eq!(entry.is_worth_keeping(), worth);
         }
     }
@@ -100,14 +84,6 @@ proptest! {
         let entry = Entry::from_bits(bits);
         prop_assert_eq!(entry.bits(), bits & ((1 << Entry::BITS) - 1));
         prop_assert!(entry.holder() <= Entry::MAX_HOLDER);
-    }
-
-    #[test]
-    fn contexts_are_bits(contexts in any::<u16>(), number in 0u32..40) {
-        let entry = Entry::new(1).with_contexts(contexts);
-        let named = number < 16 && contexts >> number & 1 == 1;
-        prop_assert_eq!(entry.is_mapped_by(number), named);
-        prop_assert_eq!(Entry::context_bit(number), if number < 16 { 1 << number } else { 0 });
     }
 }
 
