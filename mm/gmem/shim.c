@@ -13,6 +13,7 @@
 #include <linux/export.h>
 #include <linux/fault-inject.h>
 #include <linux/gmem.h>
+#include <linux/gmem_core.h>
 #include <linux/hugetlb.h>
 #include <linux/init.h>
 #include <linux/kstrtox.h>
@@ -27,8 +28,6 @@
 #include <linux/swap.h>
 #include <linux/sysctl.h>
 #include <linux/vmstat.h>
-
-#include "internal.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/gmem.h>
@@ -79,6 +78,18 @@ SYSCALL_DEFINE4(hmadvise, int, hnid, unsigned long, start, size_t, len,
 	if (!gmem_enabled)
 		return -EOPNOTSUPP;
 	return gmem_hmadvise(hnid, untagged_addr(start), len, behavior);
+}
+
+/*
+ * Only such memory has pages that the kernel may read, count and move.  The flags
+ * are those of a driver; that a device may write a shadow stack must never be.
+ */
+bool gmem_vma_is_ordinary(struct vm_area_struct *vma)
+{
+	const vm_flags_t special = VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_SHADOW_STACK;
+
+	return !(vma->vm_flags & special) && !is_vm_hugetlb_page(vma) &&
+	       !vma_is_secretmem(vma) && !vma_is_dax(vma);
 }
 
 /* The range was checked to be page aligned and peer-shared. */

@@ -93,5 +93,5 @@ impl<T: Worker> Drop for Thread<T> {
 pub fn cond_resched() {
     crate::task::might_sleep();
     // SAFETY: We may sleep here.
-    unsafe { bindings::gmem_cond_resched() };
+    unsafe { bindings::cond_resched() };
 }

@@ -29,10 +29,6 @@
 
 use crate::{
     bindings,
-    error::{
-        code::*,
-        Result, //
-    },
     prelude::*,
     sync::rcu,
     types::{
@@ -43,7 +39,7 @@ use crate::{
 use core::ops::ControlFlow;
 
 mod blocks;
-#[cfg(CONFIG_GMEM_KUNIT_TEST)]
+#[cfg(CONFIG_RUST_XARRAY_VALUE_KUNIT_TEST)]
 mod kunit;
 mod value;
 mod walk;

@@ -23,6 +23,7 @@ use kernel::{
             Translation, //
         }, //
     },
+    kthread,
     page::PAGE_SIZE,
     prelude::*,
     time::{
@@ -76,7 +77,7 @@ impl<'a> Port<'a> {
 
     /// Fails when the job should end. Commands call it at least once in a few milliseconds.
     pub(crate) fn check(&self) -> Result {
-        gmem::thread::cond_resched();
+        kthread::cond_resched();
         Ok(self.npu.queue.verdict(&self.job.client)?)
     }
 

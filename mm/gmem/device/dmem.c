@@ -5,11 +5,10 @@
 #include <linux/cgroup.h>
 #include <linux/cgroup_dmem.h>
 #include <linux/err.h>
+#include <linux/gmem_core.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/workqueue.h>
-
-#include "../internal.h"
 
 /* Returns NULL without the controller, else an error pointer or a region. */
 struct dmem_cgroup_region *gmem_dmem_register(u64 size, const char *name)

@@ -379,13 +379,13 @@ impl Part<'_> {
     /// Checks that the device may use the VMA as it wants.
     fn check(&self, vma: &VmaRef) -> Result {
         let flags = vma.flags();
-        let shared = flags & vma_info::VM_PEER_SHARED != 0 || self.context.space.is_whole();
+        let shared = flags & sys::VM_PEER_SHARED != 0 || self.context.space.is_whole();
         let wants = if self.request.write {
             bindings::VM_READ | bindings::VM_WRITE
         } else {
             bindings::VM_READ
         };
-        if !shared || !vma_info::is_ordinary(vma) {
+        if !shared || !sys::is_ordinary(vma) {
             Err(EFAULT)
         } else if flags & wants != wants {
             Err(EPERM)

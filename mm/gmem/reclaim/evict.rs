@@ -19,7 +19,13 @@ use crate::{
         scratch::Scratch,
         units::Spot, //
     },
-    migrate::to_host,
+    migrate::{
+        host_folio::{
+            self,
+            FolioStock, //
+        },
+        to_host, //
+    },
     reclaim::{
         to_peer::{
             self,
@@ -38,8 +44,6 @@ use crate::{
 use core::ops::Range;
 use kernel::{
     mm::device::{
-        folio::LockedFolio,
-        folio_stock::FolioStock,
         migrate::{
             split_device_folio,
             Migration, //
@@ -275,7 +279,7 @@ fn move_out(
             return Err(ENOMEM);
         }
         if order > 0 {
-            return LockedFolio::alloc_evict(order);
+            return host_folio::evict(order);
         }
         stock.evict(nr - index)
     });

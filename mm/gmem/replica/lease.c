@@ -10,6 +10,7 @@
 #include <linux/file.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
+#include <linux/gmem_core.h>
 #include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -20,8 +21,6 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <uapi/linux/fcntl.h>
-
-#include "../internal.h"
 
 /*
  * An inode has one that is used, and may have others that end.  When a writer

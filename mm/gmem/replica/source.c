@@ -8,14 +8,13 @@
  * from taking it back into use for one writer.
  */
 #include <linux/fs.h>
+#include <linux/gmem_core.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagewalk.h>
 #include <linux/rmap.h>
 #include <linux/swap.h>
-
-#include "../internal.h"
 
 /* What gmem_originals() found out about a page. */
 enum original {

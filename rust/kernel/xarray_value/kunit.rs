@@ -2,7 +2,7 @@
 
 //! Tests of [`ValueArray`].
 
-#[macros::kunit_tests(gmem_value_array)]
+#[macros::kunit_tests(rust_xarray_value)]
 mod tests {
     use super::super::*;
     use crate::{

@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
+use super::vma::first_in;
 use crate::{
     bindings,
     error::to_result,
@@ -62,20 +63,26 @@ impl<'a> StillGuard<'a> {
     /// `EINTR` when a fatal signal arrives.
     pub fn hold(mm: &'a MmWithUser) -> Result<Self> {
         // SAFETY: `mm` is alive.
-        to_result(unsafe { bindings::mm_hold_still(mm.as_raw()) })?;
-
-        // INVARIANT: Locked above.
-        Ok(Self {
+        to_result(unsafe { bindings::mmap_write_lock_killable(mm.as_raw()) })?;
+        // INVARIANT: Locked above, and the VMAs below, before anybody else has the value.
+        let this = Self {
             mm,
             _nts: NotThreadSafe,
-        })
+        };
+        let mut next = 0;
+        while let Some(vma) = first_in(&this, next, usize::MAX) {
+            // SAFETY: mmap_lock is held for writing, so that the VMA stays.
+            to_result(unsafe { bindings::vma_start_write_killable(vma.as_ptr()) })?;
+            next = vma.end();
+        }
+        Ok(this)
     }
 }
 
 impl Drop for StillGuard<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants. This unlocks the VMAs, too.
-        unsafe { bindings::mm_release_still(self.mm.as_raw()) };
+        unsafe { bindings::mmap_write_unlock(self.mm.as_raw()) };
     }
 }
 

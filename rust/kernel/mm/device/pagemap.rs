@@ -9,7 +9,10 @@ use super::{
     vma::MmapVma, //
 };
 use crate::{
-    bindings,
+    bindings::{
+        self,
+        anon_vma, //
+    },
     error::{
         from_err_ptr,
         from_result,
@@ -92,8 +95,8 @@ impl<'a> Fault<'a> {
 
     /// Returns whether the process maps the faulting page as part of a huge page.
     pub fn is_huge(&self) -> bool {
-        // SAFETY: By the type invariants; the folio is locked and cannot be split.
-        unsafe { bindings::vm_fault_is_huge(self.vmf.as_ptr()) }
+        // SAFETY: By the type invariants.
+        unsafe { (*self.vmf.as_ptr()).pte.is_null() && self.order() > 0 }
     }
 
     /// Splits the folio of the faulting page into base pages, so that they can move one by one.
@@ -104,7 +107,7 @@ impl<'a> Fault<'a> {
     pub fn split(&self) -> Result {
         // SAFETY: By the type invariants the folio is locked, and referenced once by the fault;
         // both stay with the page, so that the invariants go on to hold.
-        to_result(unsafe { bindings::vm_fault_split(self.vmf.as_ptr()) })
+        to_result(unsafe { bindings::split_huge_page(self.page()) })
     }
 
     pub(super) fn page(&self) -> *mut bindings::page {
@@ -125,8 +128,31 @@ pub enum FaultResult {
     Poisoned,
 }
 
+/// Keeps what finds the mappings of pages that are unmapped without an mmap_lock, until they are
+/// mapped again.
+pub struct KeepMappings {
+    /// Holds in the second slice, all NULL, what finds the mappings of the frames in the first,
+    /// which are in a row. The frame of a page for which that cannot be becomes the number, that of
+    /// a page that nobody can lock.
+    ///
+    /// # Safety
+    ///
+    /// Both slices have the same length, the frames have pages, and none that is free is used
+    /// again meanwhile.
+    pub hold: unsafe fn(&mut [usize], &mut [*mut anon_vma], usize),
+    /// Ends `hold`.
+    ///
+    /// # Safety
+    ///
+    /// The slice is as `hold` left it, and not used any more.
+    pub put: unsafe fn(&mut [*mut anon_vma]),
+}
+
 /// What the manager of device memory does.
 pub trait Operations: Send + Sync {
+    /// How [`Migration::from_pagemap`](super::migrate::Migration::from_pagemap) keeps mappings.
+    const KEEP_MAPPINGS: KeepMappings;
+
     /// Takes back the folio of `1 << order` pages that starts at page `page` of the memory.
     ///
     /// May be called with interrupts off and under page-table locks.
@@ -301,10 +327,17 @@ impl<T: Operations> Pagemap<T> {
             return None;
         }
         // SAFETY: The frames are inside the pagemap, and the caller knows that they are free.
-        let folio = unsafe { bindings::device_folio_init(pfn, self.pgmap.get(), order) };
-        let folio = NonNull::new(folio)?;
-        // SAFETY: The function returned with the folio locked and one reference.
-        Some(unsafe { LockedFolio::from_raw(folio) })
+        // They may have been the tail of a larger folio, so nothing is asked of them before.
+        let folio = unsafe {
+            let page = bindings::pfn_to_page(pfn);
+            bindings::zone_device_page_init(page, self.pgmap.get(), order);
+            if order > 0 {
+                bindings::folio_set_large_rmappable(page.cast());
+            }
+            NonNull::new(page.cast())?
+        };
+        // SAFETY: The page starts a folio now, which is locked and has one reference.
+        Some(unsafe { LockedFolio::from_parts(folio, pfn, order) })
     }
 
     /// Returns the memory that a page is in, if it has that cookie.
@@ -341,10 +374,11 @@ impl<T: Operations> Pagemap<T> {
         // SAFETY: The core passes a folio that it does not use any more, and its pagemap is live as
         // long as this has not returned.
         let (this, pfn, order) = unsafe {
-            let mut pfn = 0;
-            let mut order = 0;
-            let pgmap = bindings::device_folio_identify(folio, &mut pfn, &mut order);
-            (Self::from_pgmap(pgmap), pfn, order)
+            (
+                Self::from_pgmap(bindings::folio_pgmap(folio)),
+                bindings::folio_pfn(folio),
+                bindings::folio_order(folio),
+            )
         };
 
         if let Some(page) = this.page(pfn) {

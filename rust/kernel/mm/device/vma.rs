@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What placement decisions ask of a VMA.
+//! What is asked of a VMA.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
@@ -10,9 +10,6 @@ use crate::{
     mm::virt::VmaRef, //
 };
 use core::ops::Deref;
-
-/// The VMA is shared with accelerators (`MAP_PEER_SHARED`).
-pub const VM_PEER_SHARED: usize = 1 << bindings::VMA_PEER_SHARED_BIT;
 
 /// The VMA is locked into host memory.
 pub const VM_LOCKED: usize = 1 << bindings::VMA_LOCKED_BIT;
@@ -54,16 +51,6 @@ impl Deref for MmapVma {
 pub fn is_anonymous(vma: &VmaRef) -> bool {
     // SAFETY: `vma` is a valid VMA.
     unsafe { bindings::vma_is_anonymous(vma.as_ptr()) }
-}
-
-/// Returns whether the kernel may read, count and move the VMA's pages: it is neither a driver's
-/// mapping (`VM_IO`, `VM_PFNMAP`, `VM_MIXEDMAP`), nor secret, nor a shadow stack, nor of DAX or
-/// hugetlbfs.
-///
-/// To be asked at each fault: mmap, mremap and drivers put other memory in the same place.
-pub fn is_ordinary(vma: &VmaRef) -> bool {
-    // SAFETY: `vma` is a valid VMA, and the lock that the reference stands for keeps its flags.
-    unsafe { bindings::vma_is_ordinary(vma.as_ptr()) }
 }
 
 /// Returns whether a fault in the VMA may install a huge page.
