@@ -9,6 +9,8 @@ import statistics
 import rooms
 
 FOLDERS = ("mm/gmem", "rust/kernel/gmem", "rust/kernel/mm")
+# The most lines of a file and of a function, and files of a room that use each other.
+MAX_LINES, MAX_FUNCTION, MAX_KNOT = 400, 60, 3
 # Not of the product: the toy driver in C, and the tests of KUnit.
 TESTS = re.compile(r"/c_test/|/kunit\.rs$")
 QUOTED = re.compile(
@@ -108,8 +110,8 @@ def graph_of(top, root, files):
             for f in files if module(f, root)}
 
 
-def print_house(top, files):
-    """Sizes and knots."""
+def measure(top, files):
+    """Code lines and uses of unsafe by place, (lines, file) and (lines, function, file)."""
     lines, unsafe, sizes, bodies = collections.Counter(), collections.Counter(), [], []
     for f in files:
         folder = next((d for d in FOLDERS if f.startswith(d + "/")), None)
@@ -124,25 +126,53 @@ def print_house(top, files):
         lines[folder] += sum(1 for line in text.splitlines() if line.strip())
         sizes.append((raw.count("\n"), f))
         bodies += [(n, name, f) for name, n in functions(text, rust)]
-    print(f"code without comments and tests: {sum(lines.values())} lines ("
-          + ", ".join(f"{name} {lines[name]}" for name in FOLDERS) + ")")
-    print("largest files: " + ", ".join(f"{f} {n}" for n, f in sorted(sizes, reverse=True)[:8]))
-    print(f"functions: {len(bodies)}, median {statistics.median(n for n, *_ in bodies):.0f} lines, longest "
-          + ", ".join(f"{name} {n} ({f})" for n, name, f in sorted(bodies, reverse=True)[:8]))
-    print("unsafe: " + ", ".join(f"{place} {n}" for place, n in unsafe.most_common() if n))
+    return lines, unsafe, sorted(sizes, reverse=True), sorted(bodies, reverse=True)
+
+
+def all_knots(top, files):
+    """The knots of rooms, and (place, knot) of the files inside each room and in the driver."""
     tree = graph_of(top, rooms.CORE, files)
-    between = {}
+    between, inside = {}, []
     for mine, others in tree.items():
         between.setdefault(mine[0], set()).update(o[0] for o in others if o[0] != mine[0])
-    print("knots of rooms: " + ("; ".join(" ".join(k) for k in knots(between)) or "none"))
     for room in sorted(between):
-        inside = {m: {o for o in others if o[0] == room and len(o) > 1} for m, others in tree.items()
-                  if m[0] == room and len(m) > 1}
-        for knot in knots(inside):
-            print(f"knot in {room}: {len(knot)} files: {' '.join('/'.join(m[1:]) for m in knot)}")
+        graph = {m: {o for o in others if o[0] == room and len(o) > 1} for m, others in tree.items()
+                 if m[0] == room and len(m) > 1}
+        inside += [(room, ["/".join(m[1:]) for m in knot]) for knot in knots(graph)]
     driver = graph_of(top, "drivers/accel/npu_stub", files)
-    for knot in knots(driver):
-        print(f"knot in npu_stub: {len(knot)} files: {' '.join('/'.join(m) for m in knot)}")
+    inside += [("npu_stub", ["/".join(m) for m in knot]) for knot in knots(driver)]
+    return knots(between), inside
+
+
+def print_house(top, files):
+    """Sizes and knots."""
+    lines, unsafe, sizes, bodies = measure(top, files)
+    print(f"code without comments and tests: {sum(lines.values())} lines ("
+          + ", ".join(f"{name} {lines[name]}" for name in FOLDERS) + ")")
+    print("largest files: " + ", ".join(f"{f} {n}" for n, f in sizes[:8]))
+    print(f"functions: {len(bodies)}, median {statistics.median(n for n, *_ in bodies):.0f} lines, longest "
+          + ", ".join(f"{name} {n} ({f})" for n, name, f in bodies[:8]))
+    print("unsafe: " + ", ".join(f"{place} {n}" for place, n in unsafe.most_common() if n))
+    between, inside = all_knots(top, files)
+    print("knots of rooms: " + ("; ".join(" ".join(k) for k in between) or "none"))
+    for place, knot in inside:
+        print(f"knot in {place}: {len(knot)} files: {' '.join(knot)}")
+
+
+def defects(top, files):
+    """What the house may not have: arrows up, knots, long files and functions."""
+    found = [f"{f} uses {path}: up from {pair[0]} to {pair[1]}"
+             for pair, uses in rooms.arrows(top, files).items() if rooms.is_up(pair) for f, path in uses]
+    homeless = {rooms.room_of(f) for f in files if f.startswith(rooms.CORE + "/") and f.endswith(".rs")}
+    found += [f"room {room} has no level" for room in sorted(homeless - rooms.LEVEL.keys() - {"root"})]
+    between, inside = all_knots(top, files)
+    found += ["rooms that use each other: " + " ".join(knot) for knot in between]
+    found += [f"{len(knot)} files of {place} use each other, at most {MAX_KNOT} may: {' '.join(knot)}"
+              for place, knot in inside if len(knot) > MAX_KNOT]
+    _, _, sizes, bodies = measure(top, files)
+    found += [f"{f} has {n} lines, at most {MAX_LINES} may be" for n, f in sizes if n > MAX_LINES]
+    found += [f"{f}: {name}() has {n} lines, at most {MAX_FUNCTION} may be" for n, name, f in bodies if n > MAX_FUNCTION]
+    return found
 
 
 def self_test():

@@ -5,3 +5,4 @@
 pub(crate) mod attributes;
 pub(crate) mod attributes_tree;
 pub(crate) mod pin;
+mod ranges;

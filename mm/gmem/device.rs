@@ -3,6 +3,7 @@
 //! Devices: what a driver registered, and its memory.
 
 mod alloc;
+mod arrivals;
 pub(crate) mod chunk;
 pub(crate) mod dmem;
 pub(crate) mod holds;
@@ -13,6 +14,7 @@ pub(crate) mod node;
 pub(crate) mod parts;
 pub(crate) mod pools;
 mod rank;
+mod refault;
 pub(crate) mod registry;
 pub(crate) mod reserve;
 pub(crate) mod run;

@@ -2,11 +2,11 @@
 
 //! Faults: of a device, which pages migrate to, and of the CPU, which they return to.
 
-pub(crate) mod batch;
 mod cpu_fault;
 pub(crate) mod map;
 pub(crate) mod migrate;
 mod near;
+pub(crate) mod part;
 pub(crate) mod pingpong;
 pub(crate) mod prefetch;
 pub(crate) mod readahead;

@@ -10,6 +10,7 @@
 //! - [`Ranking`]: what leaves. The simulator compares it with others.
 //! - [`readahead::Ahead`]: what to bring before it is asked for.
 //! - [`pingpong::Bounces`]: which blocks to leave in place because they would only bounce.
+//! - [`refault::Refaults`]: which blocks to leave on the host because they would be evicted at once.
 //! - [`fault_size::Fault`]: how much to bring for a fault.
 //! - [`place::Wish`]: where to.
 //!
@@ -53,6 +54,10 @@ pub(crate) mod place;
 pub(crate) mod ranking;
 #[path = "policy/readahead.rs"]
 pub(crate) mod readahead;
+#[path = "policy/refault.rs"]
+pub(crate) mod refault;
+#[path = "policy/replacement.rs"]
+mod replacement;
 #[path = "policy/unit.rs"]
 pub(crate) mod unit;
 

@@ -7,7 +7,6 @@
 #include <linux/huge_mm.h>
 #include <linux/hmm.h>
 #include <linux/ioport.h>
-#include <linux/ksm.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
@@ -39,11 +38,6 @@ __rust_helper unsigned long rust_helper_page_pfn(const struct page *page)
 __rust_helper void rust_helper_folio_put(struct folio *folio)
 {
 	folio_put(folio);
-}
-
-__rust_helper bool rust_helper_folio_test_ksm(const struct folio *folio)
-{
-	return folio_test_ksm(folio);
 }
 
 __rust_helper bool rust_helper_folio_is_device_private(const struct folio *folio)

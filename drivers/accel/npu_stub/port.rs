@@ -133,10 +133,16 @@ impl<'a> Port<'a> {
         if attempt.faults > EAGER_FAULTS {
             fsleep(Delta::from_micros(100));
         }
-        let Err(error) = self.request(attempt.va, attempt.end, attempt.write) else {
+        // On a contended device, bringing what follows would evict the page itself again.
+        let end = if attempt.faults > EAGER_FAULTS {
+            attempt.va + 1
+        } else {
+            attempt.end
+        };
+        let Err(error) = self.request(attempt.va, end, attempt.write) else {
             return Ok(());
         };
-        // A job that was asked to end says so, whatever GMEM made of it.
+        // A job that was asked to end reports that, whatever the fault returned.
         self.check()?;
         if error == EAGAIN || error == EBUSY || error == EINTR {
             fsleep(Delta::from_millis(1));

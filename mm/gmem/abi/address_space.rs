@@ -12,12 +12,12 @@ use super::{
 use crate::{
     device::registry::Device,
     fault::{
-        readahead,
-        serve::{
-            self,
+        part::{
             Purpose,
             Request, //
-        }, //
+        },
+        readahead,
+        serve, //
     },
     range::{
         PageRange,

@@ -89,7 +89,7 @@ static void gmem_return_work(struct work_struct *work)
 }
 static DECLARE_DELAYED_WORK(return_work, gmem_return_work);
 
-/* A program that moves memory to and fro empties and fills chunks all the time. */
+/* A program that moves memory back and forth empties and fills chunks all the time. */
 #define RETURN_DELAY	msecs_to_jiffies(20)
 
 /* Callable anywhere. */

@@ -6,19 +6,25 @@
 //! the device can be asked whether it used it since. That is a hint only: the pages may have moved
 //! to another address.
 
-use crate::policy::{
-    unit::{
-        CHUNK_SLOTS,
-        SLOT_PAGES, //
+use crate::{
+    device::arrivals::{
+        Arrivals,
+        Leaving, //
     },
-    Ghost,
-    Key,
-    Ranking,
-    Search,
-    Seen,
-    Slot,
-    Unit,
-    Verdict, //
+    policy::{
+        unit::{
+            CHUNK_SLOTS,
+            SLOT_PAGES, //
+        },
+        Ghost,
+        Key,
+        Ranking,
+        Search,
+        Seen,
+        Slot,
+        Unit,
+        Verdict, //
+    }, //
 };
 use kernel::{
     mm::device::PMD_PAGES,
@@ -43,6 +49,11 @@ impl Spot {
         }
     }
 
+    /// Returns the name of what is there.
+    pub(super) fn key(self) -> Key {
+        Key::new(self.space as u64, self.page)
+    }
+
     /// Returns the spot `pages` before.
     fn before(self, pages: usize) -> Self {
         Self {
@@ -59,6 +70,7 @@ pub(crate) struct Units {
     spots: KVVec<Spot>,
     /// Chunks that are one unit.
     whole: KVVec<bool>,
+    pub(super) arrivals: Arrivals,
 }
 
 impl Units {
@@ -77,6 +89,7 @@ impl Units {
             ),
             spots: KVVec::from_elem(Spot::default(), slots, GFP_KERNEL)?,
             whole: KVVec::from_elem(false, nr, GFP_KERNEL)?,
+            arrivals: Arrivals::new(slots)?,
         })
     }
 
@@ -113,9 +126,9 @@ impl Units {
         self.set_whole(first / PMD_PAGES, pages == PMD_PAGES);
         let unit = self.unit_of(first);
         // A slot that is filled page by page is as old as its last page.
-        self.ranking
-            .insert(unit, Key::new(spot.space as u64, spot.page));
+        self.ranking.insert(unit, spot.key());
         self.set_spot(unit, spot.before(first.wrapping_sub(unit.first_page())));
+        self.arrivals.taken(unit, pages);
     }
 
     /// Notes that a device asks for pages of a unit, and maps the page `page` of it at `spot`.
@@ -139,6 +152,7 @@ impl Units {
         }
         let spot = self.spot(whole);
         self.ranking.split(whole);
+        self.arrivals.split(whole);
         self.set_whole(chunk, false);
         for i in 0..CHUNK_SLOTS {
             let page = i as usize * SLOT_PAGES;
@@ -151,6 +165,19 @@ impl Units {
         let unit = self.unit_of(page);
 
         (unit, self.spot(unit))
+    }
+
+    /// Returns what is in `nr` pages from `first` on, and when it arrived.
+    pub(super) fn leaving(&self, first: usize, nr: usize) -> Leaving {
+        let mut leaving = Leaving::new();
+        let mut page = first;
+
+        while page < first + nr {
+            let (unit, spot) = self.at(page);
+            leaving.add(&self.arrivals, unit, spot.key());
+            page = unit.first_page() + unit.pages();
+        }
+        leaving
     }
 
     /// Returns the unit to ask the devices about next.

@@ -13,14 +13,12 @@ use crate::{
         },
         units::Spot, //
     },
-    fault::{
-        batch::Batch,
-        serve::{
-            Part,
-            Purpose,
-            Try,
-            MAX_MOVES, //
-        }, //
+    fault::part::{
+        Attempt,
+        Part,
+        Purpose,
+        Try,
+        Work, //
     },
     range::{
         PageRange,
@@ -28,20 +26,22 @@ use crate::{
     },
     replica::replicas::Drafts,
     space::{
-        address_space::Watch,
+        address_space::MapLock,
+        batch::Batch,
+        context::Context,
         directory::Enter,
         watch::Read, //
     },
-    sys, //
+    sys::{
+        self,
+        MapRun, //
+    }, //
 };
 use kernel::{
     bindings,
-    mm::device::{
-        hmm::{
-            self,
-            PagePfn, //
-        },
-        mmap::MmapGuard, //
+    mm::device::hmm::{
+        self,
+        PagePfn, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -49,48 +49,25 @@ use kernel::{
 };
 
 impl Part<'_> {
-    /// Returns how a page that the device asks for is to be faulted in.
-    pub(crate) fn want(&self) -> PagePfn {
-        if self.request.write {
-            PagePfn::WRITE
-        } else {
-            PagePfn::READ
-        }
-    }
-
     /// Reads the page table and enters what it says.
-    #[expect(clippy::too_many_arguments)]
     pub(crate) fn map(
         &self,
-        piece: PageRange,
+        at: &Attempt<'_>,
         range: PageRange,
-        watch: &Watch,
-        mmap: &MmapGuard<'_>,
-        movable: Option<&Arc<Memory>>,
         drafts: &mut Drafts,
-        moves: usize,
-        batch: &mut Batch,
+        work: &mut Work<'_>,
     ) -> Result<Try> {
-        let start = range.start_byte() as usize;
-        let piece = piece.intersect(range).ok_or(EFAULT)?;
-        let Batch {
-            pfns, maps, served, ..
-        } = batch;
+        let piece = at.piece.intersect(range).ok_or(EFAULT)?;
+        let Batch { pfns, maps, .. } = &mut *work.batch;
         let pfns = peek(range, pfns)?;
         let wanted = slots(piece, range);
-        let seq = watch.read_begin();
+        let start = range.start_byte() as usize;
+        let seq = at.watch.read_begin();
 
-        if self.request.purpose.is_demand() {
-            pfns.get_mut(wanted.clone())
-                .ok_or(EFAULT)?
-                .fill(self.want());
-        } else if self.request.purpose == Purpose::Prefetch && (movable.is_none() || moves > 0) {
-            // What would not move is populated where it is, and read in from swap.
-            pfns.get_mut(wanted.clone())
-                .ok_or(EFAULT)?
-                .fill(PagePfn::READ);
+        if let Some(want) = self.populate(at) {
+            pfns.get_mut(wanted.clone()).ok_or(EFAULT)?.fill(want);
         }
-        let mut read = match hmm::read(mmap, seq, start, pfns, Some(owner())) {
+        let mut read = match hmm::read(at.mmap, seq, start, pfns, Some(owner())) {
             Ok(read) => read,
             Err(e) if e == EBUSY => return Ok(Try::Collision),
             // A page that user space would have to supply.
@@ -104,23 +81,17 @@ impl Part<'_> {
             return Ok(Try::Collision);
         }
         let ahead = self.request.purpose == Purpose::Ahead;
-        // What lies on another device may have got there since it was asked for; it can still come
-        // by itself.
-        let may_come = movable.is_some() && moves + 1 < MAX_MOVES;
-        if !ahead && self.bring_near(wanted.clone(), start, watch, mmap, &read, may_come)? {
+        if !ahead && self.bring_near(at, wanted, start, &read)? {
             return Ok(Try::Movable);
         }
-        if let Some(memory) = movable.filter(|_| !ahead) {
-            let local = all_local(memory, piece, range, &read);
+        if let Some(memory) = at.movable.filter(|_| !ahead && at.may_come()) {
             // What was just faulted in or split from a shared page can move now.
-            if !local && may_come {
+            if !all_local(memory, piece, range, &read) {
                 return Ok(Try::Movable);
             }
         }
-        let remote = match self.memory {
-            Some(memory) => !all_near(memory, drafts, piece, range, &read),
-            None => true,
-        };
+        let near = |memory: &Arc<Memory>| all_near(memory, drafts, piece, range, &read);
+        let remote = !self.memory.is_some_and(near);
         if ahead && remote {
             // What did not come is not asked for yet.
             return Ok(Try::Remote(piece.end()));
@@ -128,7 +99,7 @@ impl Part<'_> {
         if !self.enter(range, &read, drafts, maps)? {
             return Ok(Try::Collision);
         }
-        served.brought = hull(served.brought, range);
+        work.served.brought = hull(work.served.brought, range);
         if let Some(memory) = self.memory {
             let space = self.context.space.key();
             memory.touch(maps.iter().filter_map(|run| local_run(run, space)));
@@ -140,33 +111,32 @@ impl Part<'_> {
         })
     }
 
+    /// Returns how what the device asks for is to be faulted in, if it is.
+    fn populate(&self, at: &Attempt<'_>) -> Option<PagePfn> {
+        match self.request.purpose {
+            Purpose::Demand | Purpose::Prepare => Some(self.want()),
+            // What would not move is populated where it is, and read in from swap.
+            Purpose::Prefetch if at.movable.is_none() || at.moves > 0 => Some(PagePfn::READ),
+            Purpose::Prefetch | Purpose::Ahead => None,
+        }
+    }
+
     /// Enters what was read, unless it is stale.
     fn enter(
         &self,
         range: PageRange,
         read: &Read<'_>,
         drafts: &mut Drafts,
-        maps: &mut KVVec<sys::MapRun>,
+        maps: &mut KVVec<MapRun>,
     ) -> Result<bool> {
         let space = &self.context.space;
-        let context = self.context;
 
         build(range, read, self.memory, drafts, maps);
         // Copies come and go by the window.
         let huge = drafts.is_empty() && matches!(maps.as_slice(), [one] if is_huge(one));
-        let charging = sys::Charging::to(self.mm);
-        match space.directory.reserve(range, huge) {
-            Err(e) if e == EEXIST => {
-                space.forget(block_of(range));
-                return Ok(false);
-            }
-            other => other?,
+        if !self.reserve(range, huge)? {
+            return Ok(false);
         }
-        context
-            .pmap
-            .prepare(range.start_byte() as usize, range.len_bytes() as usize)?;
-        drop(charging);
-
         let mut map = space.lock_map();
         // Dirty before anything can fail: it does no harm to a page that is not entered.
         if !map.mark_dirty(read) || sys::should_fail(sys::Site::Retry) {
@@ -176,22 +146,8 @@ impl Part<'_> {
             return Ok(false);
         }
         for run in maps.iter() {
-            let local = run.flags & bindings::GM_MAP_LOCAL != 0;
-            let writable = run.flags & bindings::GM_ACCESS_WRITE != 0;
-            let pages = PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages))
-                .ok_or(EFAULT)?;
-            let duplicated = local && is_copy(drafts, pages, range, read);
-            let note = Enter {
-                holder: if local && !duplicated {
-                    context.device.parts.id as u8
-                } else {
-                    0
-                },
-                contexts: context.bit(),
-                writable,
-                duplicated,
-            };
-            match space.directory.enter(&map, pages, huge, note) {
+            let copy = is_local(run) && is_copy(drafts, run.va >> PAGE_SHIFT, range, read);
+            match self.note(&map, run, huge, copy) {
                 Err(e) if e == EBUSY || e == EEXIST || e == EAGAIN => {
                     drop(map);
                     space.forget(block_of(range));
@@ -199,16 +155,8 @@ impl Part<'_> {
                 }
                 other => other?,
             }
-            if !local {
-                context
-                    .device
-                    .parts
-                    .stats
-                    .remote
-                    .add(pages.len_bytes() as usize);
-            }
         }
-        if let Err(e) = context.install(&map, maps) {
+        if let Err(e) = self.context.install(&map, maps) {
             // Until then the directory only says too much.
             drop(map);
             space.forget(block_of(range));
@@ -216,6 +164,46 @@ impl Part<'_> {
             return if e == EAGAIN { Ok(false) } else { Err(e) };
         }
         Ok(true)
+    }
+
+    /// Reserves the memory to enter `range`, as one entry when `huge`. Returns `false` if something
+    /// was in the way, which is gone now.
+    fn reserve(&self, range: PageRange, huge: bool) -> Result<bool> {
+        let Context { space, pmap, .. } = self.context;
+        let _charging = sys::Charging::to(self.mm);
+
+        match space.directory.reserve(range, huge) {
+            Err(e) if e == EEXIST => {
+                space.forget(block_of(range));
+                return Ok(false);
+            }
+            other => other?,
+        }
+        pmap.prepare(range.start_byte() as usize, range.len_bytes() as usize)?;
+        Ok(true)
+    }
+
+    /// Notes in the directory that a run, perhaps of copies, is about to be mapped.
+    fn note(&self, map: &MapLock<'_>, run: &MapRun, huge: bool, copy: bool) -> Result {
+        let Context { device, space, .. } = self.context;
+        let pages = PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages));
+        let pages = pages.ok_or(EFAULT)?;
+        let local = is_local(run);
+        let note = Enter {
+            holder: if local && !copy {
+                device.parts.id as u8
+            } else {
+                0
+            },
+            contexts: self.context.bit(),
+            writable: run.flags & bindings::GM_ACCESS_WRITE != 0,
+            duplicated: copy,
+        };
+        space.directory.enter(map, pages, huge, note)?;
+        if !local {
+            device.parts.stats.remote.add(pages.len_bytes() as usize);
+        }
+        Ok(())
     }
 }
 
@@ -283,26 +271,30 @@ fn copy_of(drafts: &Drafts, page: u64, pfn: PagePfn) -> Option<usize> {
     drafts.copy_of(page, frame)
 }
 
-/// Returns whether a run, of one kind throughout, is of copies.
-fn is_copy(drafts: &Drafts, run: PageRange, range: PageRange, pfns: &[PagePfn]) -> bool {
-    let index = run.first().wrapping_sub(range.first()) as usize;
+/// Returns whether a run from `first` on, of one kind throughout, is of copies.
+fn is_copy(drafts: &Drafts, first: u64, range: PageRange, pfns: &[PagePfn]) -> bool {
+    let index = first.wrapping_sub(range.first()) as usize;
 
     pfns.get(index)
-        .is_some_and(|pfn| copy_of(drafts, run.first(), *pfn).is_some())
+        .is_some_and(|pfn| copy_of(drafts, first, *pfn).is_some())
+}
+
+fn is_local(run: &MapRun) -> bool {
+    run.flags & bindings::GM_MAP_LOCAL != 0
 }
 
 /// Returns the first page of a run in device memory, the number of pages, and where they are.
-fn local_run(run: &sys::MapRun, space: usize) -> Option<(usize, usize, Spot)> {
+fn local_run(run: &MapRun, space: usize) -> Option<(usize, usize, Spot)> {
     let page = run.va >> PAGE_SHIFT;
 
-    (run.flags & bindings::GM_MAP_LOCAL != 0).then_some((
+    is_local(run).then_some((
         (run.addr >> PAGE_SHIFT) as usize,
         run.nr_pages as usize,
         Spot { space, page },
     ))
 }
 
-fn is_huge(run: &sys::MapRun) -> bool {
+fn is_huge(run: &MapRun) -> bool {
     u64::from(run.nr_pages) == BLOCK_PAGES
         && (run.va | run.addr) & ((BLOCK_PAGES << PAGE_SHIFT) - 1) == 0
 }
@@ -313,7 +305,7 @@ fn build(
     pfns: &[PagePfn],
     memory: Option<&Arc<Memory>>,
     drafts: &Drafts,
-    maps: &mut KVVec<sys::MapRun>,
+    maps: &mut KVVec<MapRun>,
 ) {
     let mut last_copied = false;
 
@@ -334,7 +326,7 @@ fn build(
         } else {
             bindings::GM_ACCESS_READ
         };
-        let run = sys::MapRun {
+        let run = MapRun {
             va: page << PAGE_SHIFT,
             addr: (addr as u64) << PAGE_SHIFT,
             nr_pages: 1,

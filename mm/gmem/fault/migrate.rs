@@ -11,35 +11,33 @@ use crate::{
         pools::Tenant, //
     },
     fault::{
-        batch::Batch,
         map::{
             all_local,
             peek, //
         },
-        pingpong,
-        serve::{
+        part::{
+            Attempt,
             Part,
             Purpose,
+            Work,
             MAX_MOVES, //
         },
-        to_device, //
+        pingpong,
+        to_device::{
+            self,
+            Moved, //
+        }, //
     },
     policy::unit::SLOT_PAGES,
     range::PageRange,
     reclaim::host_room::Room,
-    space::{
-        address_space::Watch,
-        thrash::Turn, //
-    }, //
+    space::thrash::Turn, //
 };
 use kernel::{
     mm::device::{
         hmm,
         mmap::MmapGuard,
-        vma::{
-            self as vma_info,
-            MmapVma, //
-        }, //
+        vma as vma_info, //
     },
     page::PAGE_SHIFT,
     prelude::*,
@@ -48,18 +46,12 @@ use kernel::{
 
 /// What is known of the pages that are to come.
 pub(crate) struct Wanted<'a> {
+    pub(crate) at: Attempt<'a>,
     pub(crate) memory: &'a Arc<Memory>,
     /// Whose reserved memory the pages belong into, if they are pinned.
     pub(crate) pool: Option<Tenant>,
-    pub(crate) vma: &'a MmapVma,
-    pub(crate) watch: &'a Watch,
-    pub(crate) mmap: &'a MmapGuard<'a>,
-    /// What the device asks for.
-    pub(crate) piece: PageRange,
-    /// What is to come with it.
+    /// What is to come: what the device asks for, and what lies around it.
     pub(crate) range: PageRange,
-    /// How often that was tried.
-    pub(crate) moves: usize,
 }
 
 /// Result of the migration.
@@ -68,7 +60,7 @@ pub(crate) enum Brought {
     Map {
         /// The pages.
         range: PageRange,
-        /// As [`Wanted::moves`].
+        /// As [`Attempt::moves`].
         moves: usize,
     },
     /// These pages are to be mapped where they are.
@@ -88,97 +80,114 @@ impl Part<'_> {
     ///
     /// `EIO` when a copy failed; `ENOMEM` when there is neither room on the device nor memory on
     /// the host; (prefetch) also when there is no room.
-    pub(crate) fn bring(&self, wanted: &Wanted<'_>, batch: &mut Batch) -> Result<Brought> {
+    pub(crate) fn bring(&self, wanted: &Wanted<'_>, work: &mut Work<'_>) -> Result<Brought> {
         let &Wanted {
-            memory,
-            piece,
-            range,
-            moves,
-            ..
+            at, memory, range, ..
         } = wanted;
-        let thrash = &self.context.space.thrash;
-        let pfns = peek(range, &mut batch.pfns)?;
-        let seq = wanted.watch.read_begin();
+        let moves = at.moves;
+        let demand = self.request.purpose.is_demand();
+        let pfns = peek(range, &mut work.batch.pfns)?;
+        let seq = at.watch.read_begin();
         let start = range.start_byte() as usize;
-        let Ok(read) = hmm::read(wanted.mmap, seq, start, pfns, Some(owner())) else {
+        let Ok(read) = hmm::read(at.mmap, seq, start, pfns, Some(owner())) else {
             return Ok(Brought::Collision);
         };
-        if moves >= MAX_MOVES || all_local(memory, piece, range, &read) {
+        if moves >= MAX_MOVES || all_local(memory, at.piece, range, &read) {
             return Ok(Brought::Map { range, moves });
         }
-        if self.request.purpose.is_demand() && wanted.pool.is_none() {
-            if let Some(until) = thrash.stays(range) {
-                let stays = first_block(piece, range);
-                memory.parts().stats.bounced.add(1);
-                pingpong::hold(&self.context.space, stays, until);
+        if demand && wanted.pool.is_none() {
+            if let Some(stays) = self.stays(memory, at.piece, range) {
                 return Ok(Brought::Stay(stays));
             }
         }
         let turn = Turn::begin(memory.parts().id as u8);
-        let mut moved = self.move_in(wanted, range, batch);
-        if batch.waiting.pauses(memory) {
+        let moved = self.move_in(wanted, range, work);
+        if work.waiting.pauses(memory) {
             return Ok(Brought::Pause);
         }
         // Mapping what did not come would make pages of the host of it, which may have none left.
-        let short = moved.is_ok()
-            && batch.short
-            && self.request.purpose.is_demand()
-            && !self.is_filled(wanted, piece, batch)?
-            && self.fill(wanted, batch).is_err();
-        if short {
-            moved = Err(ENOSPC);
-        }
-        // No room for a block: the page that is needed now may find some, or be one that came.
-        if self.request.purpose.is_demand() && is_tight(&moved) {
-            if let Some(one) = PageRange::page(piece.first()).filter(|one| *one != range) {
-                moved = if short && self.is_filled(wanted, one, batch)? {
-                    Ok(0)
-                } else {
-                    self.move_in(wanted, one, batch)
-                };
-                if batch.waiting.pauses(memory) {
-                    return Ok(Brought::Pause);
-                }
-                if moved.is_ok() {
-                    return Ok(Brought::Map { range: one, moves });
-                }
-            }
-        }
+        let short = demand
+            && matches!(moved, Ok(Moved { short: true, .. }))
+            && !self.is_filled(wanted, at.piece, work)?
+            && self.fill(wanted, work).is_err();
         match moved {
-            Ok(pages) => {
+            Ok(_) if short => self.bring_one(wanted, ENOSPC, true, work),
+            Err(e) if demand && (e == ENOMEM || e == ENOSPC) => {
+                self.bring_one(wanted, e, false, work)
+            }
+            Err(e) => self.instead(wanted, e, work),
+            Ok(Moved { pages, .. }) => {
                 if self.request.purpose == Purpose::Ahead {
                     memory.parts().stats.ahead.add(pages << PAGE_SHIFT);
-                } else if pages > 0 && self.request.purpose.is_demand() {
-                    thrash.moved(range, &turn);
+                } else if pages > 0 && demand {
+                    self.context.space.thrash.moved(range, &turn);
                 }
                 Ok(Brought::Map { range, moves })
             }
-            Err(e) => self.instead(wanted, e, batch),
         }
     }
 
-    /// Decides what to do when the pages would not come.
-    fn instead(&self, wanted: &Wanted<'_>, e: Error, batch: &mut Batch) -> Result<Brought> {
-        let &Wanted { range, moves, .. } = wanted;
-        // It paused too often.
-        let e = if batch.waiting.must_pause() {
-            ENOSPC
-        } else {
-            e
+    /// There was no room for the range, as `e` says: the page that is needed now may find some, or
+    /// with `came` be one that came.
+    fn bring_one(
+        &self,
+        wanted: &Wanted<'_>,
+        e: Error,
+        came: bool,
+        work: &mut Work<'_>,
+    ) -> Result<Brought> {
+        let one = PageRange::page(wanted.at.piece.first()).filter(|one| *one != wanted.range);
+        let Some(range) = one else {
+            return self.instead(wanted, e, work);
         };
+        let moves = wanted.at.moves;
+        if came && self.is_filled(wanted, range, work)? {
+            return Ok(Brought::Map { range, moves });
+        }
+        let moved = self.move_in(wanted, range, work);
+        if work.waiting.pauses(wanted.memory) {
+            return Ok(Brought::Pause);
+        }
+        match moved {
+            Ok(_) => Ok(Brought::Map { range, moves }),
+            Err(e) => self.instead(wanted, e, work),
+        }
+    }
+
+    /// Returns what the device should use where it is for a while: it bounces, or would be evicted
+    /// as soon as it comes.
+    fn stays(&self, memory: &Memory, piece: PageRange, range: PageRange) -> Option<PageRange> {
+        let space = &self.context.space;
+        let stays = first_block(piece, range);
+        let until = space.thrash.stays(range).or_else(|| {
+            let pushed = memory.is_pushed_out(space.key(), range);
+            pushed.then(|| space.thrash.pushed_out(stays))
+        })?;
+
+        memory.parts().stats.bounced.add(1);
+        pingpong::hold(space, stays, until);
+        Some(stays)
+    }
+
+    /// Decides what to do when the pages would not come.
+    fn instead(&self, wanted: &Wanted<'_>, e: Error, work: &mut Work<'_>) -> Result<Brought> {
+        let &Wanted { at, range, .. } = wanted;
+        let moves = at.moves;
+        // It paused too often.
+        let e = if work.waiting.must_pause() { ENOSPC } else { e };
         if e == EAGAIN {
             // A program has to supply what is missing, which it will not do for a device.
-            if wanted.vma.flags() & vma_info::VM_UFFD_MISSING != 0 {
+            if wanted.at.vma.flags() & vma_info::VM_UFFD_MISSING != 0 {
                 return Ok(Brought::Map { range, moves });
             }
             // Another fault may have filled the hole.
             if moves + 1 < MAX_MOVES {
                 return Ok(Brought::Again);
             }
-            if self.is_filled(wanted, wanted.piece, batch)? {
+            if self.is_filled(wanted, wanted.at.piece, work)? {
                 return Ok(Brought::Map { range, moves });
             }
-            return match wanted.mmap {
+            return match wanted.at.mmap {
                 // Perhaps another thread throws it away all the time.
                 MmapGuard::Shared(_) => Ok(Brought::Collision),
                 MmapGuard::Still(_) => Err(ENOMEM),
@@ -189,8 +198,8 @@ impl Part<'_> {
         }
         // Where there is no room, a device that waits is served remotely. What is nowhere yet is
         // not brought to a host that has no memory: that would end with an OOM kill.
-        if !self.is_filled(wanted, wanted.piece, batch)? {
-            self.fill(wanted, batch)?;
+        if !self.is_filled(wanted, wanted.at.piece, work)? {
+            self.fill(wanted, work)?;
         }
         Ok(Brought::Map {
             range,
@@ -198,18 +207,18 @@ impl Part<'_> {
         })
     }
 
-    fn move_in(&self, wanted: &Wanted<'_>, range: PageRange, batch: &mut Batch) -> Result<usize> {
+    fn move_in(&self, wanted: &Wanted<'_>, range: PageRange, work: &mut Work<'_>) -> Result<Moved> {
         let job = to_device::Job {
             memory: wanted.memory,
             payer: self.payer,
             pool: wanted.pool,
-            vma: wanted.vma,
+            vma: wanted.at.vma,
             range,
             exclusive_only: self.request.write,
             existing_only: self.request.purpose == Purpose::Ahead,
             space: self.context.space.key(),
         };
-        to_device::to_device(&job, batch)
+        to_device::to_device(&job, work)
     }
 
     /// Fills what the device asks for on the host.
@@ -217,25 +226,30 @@ impl Part<'_> {
     /// # Errors
     ///
     /// `ENOMEM` when the host has no room.
-    fn fill(&self, wanted: &Wanted<'_>, batch: &mut Batch) -> Result {
+    fn fill(&self, wanted: &Wanted<'_>, work: &mut Work<'_>) -> Result {
         // A page may become a huge one, which is as large as the range at most.
         let _room = Room::take(wanted.range.count() as usize)?;
-        let pfns = peek(wanted.piece, &mut batch.pfns)?;
+        let pfns = peek(wanted.at.piece, &mut work.batch.pfns)?;
         pfns.fill(self.want());
-        let seq = wanted.watch.read_begin();
-        let start = wanted.piece.start_byte() as usize;
+        let seq = wanted.at.watch.read_begin();
+        let start = wanted.at.piece.start_byte() as usize;
         // If that fails the read behind it says why.
-        let _ = hmm::read(wanted.mmap, seq, start, pfns, Some(owner()));
+        let _ = hmm::read(wanted.at.mmap, seq, start, pfns, Some(owner()));
         Ok(())
     }
 
     /// Returns whether all `pages` of what is wanted are in some memory.
-    fn is_filled(&self, wanted: &Wanted<'_>, pages: PageRange, batch: &mut Batch) -> Result<bool> {
+    fn is_filled(
+        &self,
+        wanted: &Wanted<'_>,
+        pages: PageRange,
+        work: &mut Work<'_>,
+    ) -> Result<bool> {
         let pages = pages.intersect(wanted.range).ok_or(EFAULT)?;
-        let pfns = peek(pages, &mut batch.pfns)?;
-        let seq = wanted.watch.read_begin();
+        let pfns = peek(pages, &mut work.batch.pfns)?;
+        let seq = wanted.at.watch.read_begin();
         let start = pages.start_byte() as usize;
-        let read = hmm::read(wanted.mmap, seq, start, pfns, Some(owner()));
+        let read = hmm::read(wanted.at.mmap, seq, start, pfns, Some(owner()));
 
         Ok(read.is_ok_and(|read| read.iter().all(|pfn| pfn.pfn().is_some())))
     }
@@ -251,9 +265,4 @@ fn first_block(piece: PageRange, range: PageRange) -> PageRange {
         .map(|page| page.align_out(SLOT_PAGES.trailing_zeros()))
         .and_then(|first| first.intersect(range))
         .unwrap_or(range)
-}
-
-/// Was there no room?
-fn is_tight(moved: &Result<usize>) -> bool {
-    matches!(moved, Err(e) if *e == ENOMEM || *e == ENOSPC)
 }

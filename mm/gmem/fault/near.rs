@@ -3,19 +3,17 @@
 //! Pages that a device cannot use where they are: in the memory of another one.
 
 use crate::{
-    fault::serve::Part,
-    space::{
-        address_space::Watch,
-        watch::Read, //
-    }, //
+    fault::part::{
+        Attempt,
+        Part, //
+    },
+    space::watch::Read, //
 };
+use core::ops::Range;
 use kernel::{
-    mm::device::{
-        hmm::{
-            self,
-            PagePfn, //
-        },
-        mmap::MmapGuard, //
+    mm::device::hmm::{
+        self,
+        PagePfn, //
     },
     page::PAGE_SHIFT,
     prelude::*, //
@@ -37,17 +35,17 @@ impl Part<'_> {
     }
 
     /// Brings wanted pages home that this device cannot use where they are: on another device,
-    /// unless they `may_come` from there, or shared by COW while it wants to write. Returns whether
+    /// unless they may come from there, or shared by COW while it wants to write. Returns whether
     /// there were any.
     pub(super) fn bring_near(
         &self,
-        wanted: core::ops::Range<usize>,
+        at: &Attempt<'_>,
+        wanted: Range<usize>,
         start: usize,
-        watch: &Watch,
-        mmap: &MmapGuard<'_>,
         pfns: &[PagePfn],
-        may_come: bool,
     ) -> Result<bool> {
+        // What lies on another device may have got there since it was asked for.
+        let may_come = at.may_come();
         let write = self.request.write;
         let mut found = false;
 
@@ -64,8 +62,8 @@ impl Part<'_> {
             }
             found = true;
             let mut one = [self.want()];
-            let seq = watch.read_begin();
-            match hmm::read(mmap, seq, start + (i << PAGE_SHIFT), &mut one, None) {
+            let seq = at.watch.read_begin();
+            match hmm::read(at.mmap, seq, start + (i << PAGE_SHIFT), &mut one, None) {
                 Ok(_) => {}
                 Err(e) if e == EBUSY => return Ok(true),
                 Err(e) => return Err(e),

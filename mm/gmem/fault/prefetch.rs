@@ -11,10 +11,12 @@ use crate::{
         registry::Device,
         scratch::Scratch, //
     },
-    fault::serve::{
-        self,
-        Purpose,
-        Request, //
+    fault::{
+        part::{
+            Purpose,
+            Request, //
+        },
+        serve, //
     },
     migrate::to_host,
     range::PageRange,

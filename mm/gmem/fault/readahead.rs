@@ -7,11 +7,13 @@
 //! guess wrong costs a copy, but no memory.
 
 use crate::{
-    fault::serve::{
-        self,
-        Purpose,
-        Request,
-        Served, //
+    fault::{
+        part::{
+            Purpose,
+            Request,
+            Served, //
+        },
+        serve, //
     },
     policy::readahead::MAX_WINDOW,
     range::PageRange,

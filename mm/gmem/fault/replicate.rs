@@ -19,22 +19,20 @@ use crate::{
         units::Spot, //
     },
     fault::{
-        batch::Batch,
         map::{
             peek,
             slots, //
         },
-        serve::{
+        part::{
+            Attempt,
             Part,
             Purpose,
-            Try, //
+            Try,
+            Work, //
         }, //
     },
     range::PageRange,
-    reclaim::{
-        evict,
-        waiting::Waiting, //
-    },
+    reclaim::evict,
     replica::{
         replicas::{
             Draft,
@@ -47,52 +45,52 @@ use crate::{
             WINDOW_ORDER, //
         }, //
     },
-    space::address_space::Watch,
     sys, //
 };
 use kernel::{
-    mm::device::{
-        hmm::{
-            self,
-            PagePfn, //
-        },
-        mmap::MmapGuard,
-        vma::MmapVma, //
+    mm::device::hmm::{
+        self,
+        PagePfn, //
     },
     page::PAGE_SHIFT,
     prelude::*,
     sync::Arc, //
 };
 
+/// What copies are made of, and where.
+struct Copying<'a> {
+    at: &'a Attempt<'a>,
+    memory: &'a Arc<Memory>,
+    lease: Option<&'a Lease>,
+}
+
 impl Part<'_> {
-    /// Maps `piece` where the device is to have copies: those windows of it whose pages can be had.
-    #[expect(clippy::too_many_arguments)]
+    /// Maps what the device asks for where it is to have copies: those windows of it whose pages
+    /// can be had.
     pub(crate) fn map_copies(
         &self,
+        at: &Attempt<'_>,
         memory: &Arc<Memory>,
-        vma: &MmapVma,
-        piece: PageRange,
-        vma_pages: PageRange,
-        watch: &Watch,
-        mmap: &MmapGuard<'_>,
         lease: Option<&Lease>,
-        batch: &mut Batch,
+        work: &mut Work<'_>,
     ) -> Result<Try> {
-        let range = piece
+        let range = at
+            .piece
             .align_out(WINDOW_ORDER)
-            .intersect(vma_pages)
+            .intersect(at.vma_pages)
             .ok_or(EFAULT)?;
         // Populates what is wanted. If that fails the read behind it says why.
-        let seq = watch.read_begin();
-        let pfns = peek(range, &mut batch.pfns)?;
-        if let Some(wanted) = pfns.get_mut(slots(piece, range)) {
+        let seq = at.watch.read_begin();
+        let pfns = peek(range, &mut work.batch.pfns)?;
+        if let Some(wanted) = pfns.get_mut(slots(at.piece, range)) {
             wanted.fill(PagePfn::READ);
         }
         let start = range.start_byte() as usize;
-        let mut drafts = match hmm::read(mmap, seq, start, pfns, Some(owner())) {
-            Ok(_) => match self.duplicate(memory, vma, piece, range, lease, batch) {
-                Err(_) if batch.waiting.pauses(memory) => return Ok(Try::Pause),
-                Err(_) if batch.waiting.must_pause() => {
+        let copying = Copying { at, memory, lease };
+        let mut drafts = match hmm::read(at.mmap, seq, start, pfns, Some(owner())) {
+            Ok(_) => match self.duplicate(&copying, range, work) {
+                Err(_) if work.waiting.pauses(memory) => return Ok(Try::Pause),
+                Err(_) if work.waiting.must_pause() => {
                     if self.request.purpose == Purpose::Prefetch {
                         return Err(ENOSPC);
                     }
@@ -103,7 +101,7 @@ impl Part<'_> {
             Err(e) if e == EBUSY => return Ok(Try::Collision),
             Err(_) => Drafts::none(),
         };
-        self.map(piece, range, watch, mmap, None, &mut drafts, 0, batch)
+        self.map(at, range, &mut drafts, work)
     }
 
     /// Makes copies of those pages of `range`, which is inside one block and the VMA, that the CPU
@@ -116,45 +114,35 @@ impl Part<'_> {
     /// For a prefetch `ENOSPC` when there is no room and `EIO` when the copying failed; `ENOMEM`.
     fn duplicate(
         &self,
-        memory: &Arc<Memory>,
-        vma: &MmapVma,
-        wanted: PageRange,
+        copying: &Copying<'_>,
         range: PageRange,
-        lease: Option<&Lease>,
-        batch: &mut Batch,
+        work: &mut Work<'_>,
     ) -> Result<Drafts> {
-        let Batch {
-            runs,
-            waiting,
-            may_drain,
-            ..
-        } = batch;
         let strict = self.request.purpose == Purpose::Prefetch;
         let windows = range.align_out(WINDOW_ORDER);
         let capacity = windows.count() as usize / WINDOW;
-        let mut drafts = Drafts::with_capacity(capacity, lease.cloned())?;
+        let mut drafts = Drafts::with_capacity(capacity, copying.lease.cloned())?;
         let mut copied = 0;
 
-        runs.clear();
+        work.batch.runs.clear();
         for window in windows.pieces(WINDOW_ORDER) {
             let Some(part) = window.intersect(range) else {
                 continue;
             };
-            let wanted = wanted.intersect(part).unwrap_or(part);
-            let draft = match self.draft(memory, vma, wanted, part, lease, waiting, may_drain) {
+            let draft = match self.draft(copying, part, work) {
                 Ok(Some(draft)) => draft,
                 Ok(None) => continue,
-                Err(e) if strict || waiting.must_pause() => return Err(e),
+                Err(e) if strict || work.waiting.must_pause() => return Err(e),
                 Err(_) => break,
             };
             if draft.is_new() {
-                copied += draft.push(runs);
+                copied += draft.push(&mut work.batch.runs);
             }
             drafts.push(draft)?;
         }
-        waiting.move_pages(copied)?;
-        let parts = memory.parts();
-        if let Err(e) = parts.mmu.copy_to_dev(runs.as_slice()) {
+        work.waiting.move_pages(copied)?;
+        let parts = copying.memory.parts();
+        if let Err(e) = parts.mmu.copy_to_dev(work.batch.runs.as_slice()) {
             if strict {
                 return Err(e);
             }
@@ -171,17 +159,14 @@ impl Part<'_> {
 
     /// Returns the copy of what can be had of `part`, a piece of a window: the one that is there if
     /// it has all that is wanted, or as much as there is to be had.
-    #[expect(clippy::too_many_arguments)]
     fn draft(
         &self,
-        memory: &Arc<Memory>,
-        vma: &MmapVma,
-        wanted: PageRange,
+        copying: &Copying<'_>,
         part: PageRange,
-        lease: Option<&Lease>,
-        waiting: &mut Waiting,
-        may_drain: &mut bool,
+        work: &mut Work<'_>,
     ) -> Result<Option<Draft>> {
+        let &Copying { at, memory, lease } = copying;
+        let wanted = at.piece.intersect(part).unwrap_or(part);
         let first = part.align_out(WINDOW_ORDER).first();
         let device = self.context.device.parts.id;
         let old = self.context.space.lock_map().copies().draft(first, device);
@@ -194,7 +179,7 @@ impl Part<'_> {
         if old.as_ref().is_some_and(|old| old.has_beyond(part)) {
             return Ok(old);
         }
-        let originals = source::take(vma, part, lease, may_drain);
+        let originals = source::take(at.vma, part, lease, &mut work.may_drain);
         let more = (wanted.first()..wanted.end()).filter(lacks).any(|page| {
             let index = page.wrapping_sub(first) as usize;
             originals.frame(index).is_some()
@@ -206,7 +191,7 @@ impl Part<'_> {
             space: self.context.space.key(),
             page: first,
         };
-        let run = evict::take(memory, self.payer, WINDOW, spot, waiting)?;
+        let run = evict::take(memory, self.payer, WINDOW, spot, &mut work.waiting)?;
 
         Draft::new(memory, run, first, originals).map(Some)
     }

@@ -10,29 +10,28 @@
 //! reaches host memory remotely.
 
 use crate::{
-    advice::{
-        attributes::Attributes,
-        attributes_tree::{
-            self,
-            Advice, //
-        }, //
+    advice::attributes_tree::{
+        self,
+        Advice, //
     },
-    device::{
-        dmem::Payer,
-        memory::Memory, //
-    },
+    device::dmem::Payer,
     fault::{
-        batch::Batch,
         migrate::{
             Brought,
             Wanted, //
+        },
+        part::{
+            Attempt,
+            Part,
+            Purpose,
+            Request,
+            Served,
+            Try,
+            Work, //
         }, //
     },
-    policy::fault_size,
-    range::{
-        PageRange,
-        BLOCK_PAGES, //
-    },
+    range::PageRange,
+    reclaim::waiting::Waiting,
     replica::{
         replicas::Drafts,
         source::Lease, //
@@ -40,15 +39,11 @@ use crate::{
     space::{
         address_space::Watch,
         context::Context,
-        mapping::{
-            self,
-            policy_allows, //
-        }, //
+        mapping, //
     },
     sys, //
 };
 use kernel::{
-    bindings,
     mm::{
         device::{
             mmap::{
@@ -57,11 +52,9 @@ use kernel::{
             },
             vma as vma_info, //
         },
-        virt::VmaRef,
         MmWithUser, //
     },
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// How often a block is tried again because the CPU page table changed meanwhile.
@@ -72,48 +65,6 @@ const MAX_SHARED_TRIES: usize = 8;
 
 /// After so many tries no copies are made any more: they might push each other out.
 const MAX_COPY_TRIES: usize = 16;
-
-/// How often pages are brought to the device before they are mapped where they are: the first try
-/// may find pages in swap or shared by COW, which the read behind it makes movable.
-pub(crate) const MAX_MOVES: usize = 3;
-
-/// Why a range is asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// The device waits for it.
-    Demand,
-    /// A launch will use it.
-    Prepare,
-    /// A program asked to have it there: exactly the range, and nowhere else.
-    Prefetch,
-    /// The device will probably ask for it: what exists and can come is brought.
-    Ahead,
-}
-
-impl Purpose {
-    /// Does the device wait for it, or will a launch fail without?
-    pub(crate) fn is_demand(self) -> bool {
-        matches!(self, Self::Demand | Self::Prepare)
-    }
-}
-
-/// What a device wants.
-#[derive(Clone, Copy)]
-pub(crate) struct Request {
-    pub(crate) range: PageRange,
-    pub(crate) write: bool,
-    pub(crate) purpose: Purpose,
-}
-
-/// What a request came to.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Served {
-    /// The pages that the device has now, those around the request included: from the first one to
-    /// the last.
-    pub(crate) brought: PageRange,
-    /// Where the last of them lie: pages of one mapping for which the same was advised.
-    pub(crate) around: PageRange,
-}
 
 /// Serves a request.
 ///
@@ -126,18 +77,15 @@ pub(crate) struct Served {
 /// - `ENOMEM`, `EIO` (a copy failed), `EINTR` (fatal signal), `ESRCH` (the process is gone),
 ///   `ENODEV` (the device or the context is going away), `EAGAIN` (too many collisions).
 pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
-    let device = &context.device;
-    let entered = device.enter()?;
+    let entered = context.device.enter()?;
     let mut faulting = context.enter()?;
-    if !device.reach.covers(request.range) {
+    if !context.device.reach.covers(request.range) {
         return Err(EFAULT);
     }
     let mm = context.space.mm()?.mmget_not_zero().ok_or(ESRCH)?;
     // The last reference may be ours; tearing an mm down here would wait for ourselves.
     let mm = MmWithUser::into_mmput_async(mm);
     let payer = Payer::of(&mm)?;
-    let mut result = Ok(());
-    faulting.batch()?.may_drain = true;
     let part = Part {
         context,
         mm: &mm,
@@ -146,105 +94,94 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
         advice: Advice::find(&mm),
         request,
     };
+    let mut work = Work {
+        batch: faulting.batch()?,
+        waiting: Waiting::new(),
+        may_drain: true,
+        served: Served::default(),
+    };
+    let result = part.serve_all(&mut work);
 
-    for block in request.range.blocks() {
-        let mut next = block.first();
-        while let Some(rest) = PageRange::new(next, block.end()).filter(|rest| !rest.is_empty()) {
-            match part.serve(rest, faulting.batch()?) {
-                Ok(end) => next = end,
-                Err((e, Some(end))) if !request.purpose.is_demand() && e == EBUSY => {
-                    result = Err(e);
-                    next = end;
-                }
-                Err((e, _)) => {
-                    result = Err(e);
-                    break;
-                }
-            }
-        }
-        if next < block.end() {
-            break;
-        }
+    if request.purpose != Purpose::Ahead {
+        part.count(work.waiting.waited, &result);
     }
-
-    let batch = faulting.batch()?;
-    let waited = core::mem::take(&mut batch.waiting.waited);
-    let served = core::mem::take(&mut batch.served);
-    if request.purpose == Purpose::Ahead {
-        return result.map(|()| served);
-    }
-    let access = if request.write { 3 } else { 1 };
-    sys::count(sys::Event::Fault, 1);
-    let stats = &device.parts.stats;
-    stats.faults.add(1);
-    if request.purpose.is_demand() {
-        stats.demands.add(1);
-        stats.waits.add(usize::from(waited));
-    }
-    sys::trace_fault(
-        device.parts.id,
-        request.range.start_byte() as usize,
-        request.range.len_bytes() as usize,
-        access,
-        &result,
-    );
-    result.map(|()| served)
+    result.map(|()| work.served)
 }
 
 /// An error, and where to go on when it does not end the request.
 type Stop = (Error, Option<u64>);
 
-/// What stays the same for all blocks of a request.
-pub(crate) struct Part<'a> {
-    pub(crate) context: &'a Context,
-    pub(crate) mm: &'a MmWithUser,
-    pub(crate) memory: Option<&'a Arc<Memory>>,
-    pub(crate) payer: &'a Payer,
-    pub(crate) advice: Option<Arc<Advice>>,
-    pub(crate) request: Request,
-}
-
-/// Whether a try may make copies.
-struct Copying<'a> {
-    wanted: bool,
+/// What a try begins with.
+struct Start<'a> {
+    mmap: &'a MmapGuard<'a>,
+    watch: &'a Watch,
     lease: Option<&'a Lease>,
-}
-
-/// What one try came to.
-pub(crate) enum Try {
-    /// All pages up to here are mapped.
-    Done(u64),
-    /// As `Done`, but some of them remotely.
-    Remote(u64),
-    /// The page table changed: the same again.
-    Collision,
-    /// Pages became movable: move them.
-    Movable,
-    /// As [`Brought::Pause`].
-    Pause,
+    /// It may make copies.
+    copies: bool,
+    moves: usize,
 }
 
 impl Part<'_> {
+    fn serve_all(&self, work: &mut Work<'_>) -> Result {
+        let mut result = Ok(());
+        for block in self.request.range.blocks() {
+            let mut next = block.first();
+            while let Some(rest) = PageRange::new(next, block.end()).filter(|rest| !rest.is_empty())
+            {
+                match self.serve(rest, work) {
+                    Ok(end) => next = end,
+                    Err((e, Some(end))) if !self.request.purpose.is_demand() && e == EBUSY => {
+                        result = Err(e);
+                        next = end;
+                    }
+                    Err((e, _)) => return Err(e),
+                }
+            }
+        }
+        result
+    }
+
+    /// Counts the request, and what it came to.
+    fn count(&self, waited: bool, result: &Result) {
+        let Request {
+            range,
+            write,
+            purpose,
+        } = self.request;
+        let parts = &self.context.device.parts;
+        let access = if write { 3 } else { 1 };
+
+        sys::count(sys::Event::Fault, 1);
+        parts.stats.faults.add(1);
+        if purpose.is_demand() {
+            parts.stats.demands.add(1);
+            parts.stats.waits.add(usize::from(waited));
+        }
+        let (start, len) = (range.start_byte() as usize, range.len_bytes() as usize);
+        sys::trace_fault(parts.id, start, len, access, result);
+    }
+
+    /// hmadvise() tells of a hole in its own way.
+    fn hole(&self) -> Error {
+        match self.request.purpose {
+            Purpose::Prefetch => ENOMEM,
+            _ => EFAULT,
+        }
+    }
+
     /// Serves the pages of `rest`, which is inside one block, that are in one VMA; returns where
     /// to go on.
-    fn serve(&self, rest: PageRange, batch: &mut Batch) -> core::result::Result<u64, Stop> {
-        let watch = self.context.space.watch(rest).map_err(|e| match e {
-            // hmadvise() tells of a hole in its own way.
-            e if e == EFAULT && self.request.purpose == Purpose::Prefetch => (ENOMEM, None),
-            e => (e, None),
-        })?;
+    fn serve(&self, rest: PageRange, work: &mut Work<'_>) -> core::result::Result<u64, Stop> {
+        let watch = self.context.space.watch(rest);
+        let watch = watch.map_err(|e| (if e == EFAULT { self.hole() } else { e }, None))?;
         let lease = self
             .copying(self.attributes(rest.first()).1)
             .filter(|_| self.request.purpose != Purpose::Ahead)
             .and_then(|_| Lease::of(self.mm, rest.start_byte() as usize));
         let (mut moves, mut tries) = (0, 0);
 
-        batch.waiting.begin();
+        work.waiting.begin();
         while tries < MAX_COLLISIONS {
-            let copying = Copying {
-                wanted: tries < MAX_COPY_TRIES,
-                lease: lease.as_ref(),
-            };
             let mmap = if tries < MAX_SHARED_TRIES {
                 MmapGuard::Shared(self.mm.mmap_read_lock())
             } else if self.request.purpose == Purpose::Ahead {
@@ -253,8 +190,15 @@ impl Part<'_> {
             } else {
                 MmapGuard::Still(StillGuard::hold(self.mm).map_err(|e| (e, None))?)
             };
-            batch.waiting.renew();
-            match self.attempt(rest, &mmap, &watch, copying, moves, batch) {
+            let start = Start {
+                mmap: &mmap,
+                watch: &watch,
+                lease: lease.as_ref(),
+                copies: tries < MAX_COPY_TRIES,
+                moves,
+            };
+            work.waiting.renew();
+            match self.attempt(rest, &start, work) {
                 Ok(Try::Done(end)) => return Ok(end),
                 Ok(Try::Remote(end)) if !self.request.purpose.is_demand() => {
                     return Err((EBUSY, Some(end)));
@@ -276,25 +220,12 @@ impl Part<'_> {
         Err((EAGAIN, None))
     }
 
-    fn attempt(
-        &self,
-        rest: PageRange,
-        mmap: &MmapGuard<'_>,
-        watch: &Watch,
-        copying: Copying<'_>,
-        moves: usize,
-        batch: &mut Batch,
-    ) -> Result<Try> {
-        let space = &self.context.space;
-        // hmadvise() tells of a hole in its own way.
-        let hole = match self.request.purpose {
-            Purpose::Prefetch => ENOMEM,
-            _ => EFAULT,
-        };
-        let vma = vma_info::first_in(mmap, rest.start_byte() as usize, rest.end_byte() as usize)
-            .ok_or(hole)?;
+    fn attempt(&self, rest: PageRange, start: &Start<'_>, work: &mut Work<'_>) -> Result<Try> {
+        let hole = self.hole();
+        let bytes = rest.start_byte() as usize..rest.end_byte() as usize;
+        let vma = vma_info::first_in(start.mmap, bytes.start, bytes.end).ok_or(hole)?;
         // hmadvise(2) takes this lock, too, and so sees the result of this attempt.
-        let _block = space.lock_block(rest);
+        let _block = self.context.space.lock_block(rest);
         let (advised, attributes) = self.attributes(rest.first());
         // What was advised about one page holds for no other one.
         let vma_pages = mapping::pages_of(vma).intersect(advised).ok_or(hole)?;
@@ -303,123 +234,59 @@ impl Part<'_> {
             .filter(|piece| piece.first() == rest.first())
             .ok_or(hole)?;
         self.check(vma)?;
-        batch.served.around = vma_pages;
+        work.served.around = vma_pages;
 
-        let lease = copying
+        let lease = start
             .lease
             .filter(|lease| lease.covers(vma) && !lease.is_broken());
         let can_copy = vma_info::is_anonymous(vma) || lease.is_some();
         let copies = self
             .copying(attributes)
-            .filter(|_| copying.wanted && can_copy);
+            .filter(|_| start.copies && can_copy);
+        let at = Attempt {
+            mmap: start.mmap,
+            watch: start.watch,
+            vma,
+            vma_pages,
+            piece,
+            movable: None,
+            moves: start.moves,
+        };
         let ahead = self.request.purpose == Purpose::Ahead;
         if let Some(memory) = copies.filter(|_| !ahead) {
-            return self.map_copies(memory, vma, piece, vma_pages, watch, mmap, lease, batch);
+            return self.map_copies(&at, memory, lease, work);
         }
-
-        // A prefetch says by itself where the pages go, and advice comes before a memory policy.
-        let movable = self.memory.filter(|memory| {
-            vma_info::is_anonymous(vma)
-                && vma.flags() & vma_info::VM_LOCKED == 0
-                && (self.request.purpose == Purpose::Prefetch
-                    || (attributes.belongs_to(self.context.device.parts.id)
-                        && (attributes.names_place() || policy_allows(space, vma, piece, memory))))
-        });
-        let range = self.choose(piece, vma_pages, vma, movable.is_some())?;
-        let mut none = Drafts::none();
+        let movable = self.movable(vma, piece, attributes);
+        let at = Attempt { movable, ..at };
+        let range = self.choose(&at)?;
         let Some(memory) = movable.filter(|_| !(ahead && copies.is_some())) else {
             if ahead {
                 return Ok(Try::Remote(piece.end()));
             }
-            return self.map(piece, range, watch, mmap, None, &mut none, moves, batch);
+            return self.map(&at, range, &mut Drafts::none(), work);
         };
         let pinned = attributes.pinned == Some(self.context.device.parts.id);
         let wanted = Wanted {
+            at,
             memory,
             pool: pinned.then(|| attributes_tree::key(self.mm)),
-            vma,
-            watch,
-            mmap,
-            piece,
             range,
-            moves,
         };
-        match self.bring(&wanted, batch)? {
-            Brought::Map { range, moves } => {
-                self.map(piece, range, watch, mmap, movable, &mut none, moves, batch)
-            }
+        self.move_and_map(&wanted, work)
+    }
+
+    fn move_and_map(&self, wanted: &Wanted<'_>, work: &mut Work<'_>) -> Result<Try> {
+        let at = wanted.at;
+        let (at, range) = match self.bring(wanted, work)? {
+            Brought::Map { range, moves } => (Attempt { moves, ..at }, range),
             Brought::Stay(range) => {
-                self.map(piece, range, watch, mmap, None, &mut none, moves, batch)
+                let movable = None;
+                (Attempt { movable, ..at }, range)
             }
-            Brought::Collision => Ok(Try::Collision),
-            Brought::Again => Ok(Try::Movable),
-            Brought::Pause => Ok(Try::Pause),
-        }
-    }
-
-    /// Returns the memory if the device is to have a copy of a page: it reads what is read mostly,
-    /// and neither is there another place for the page nor was the device told to use it where it
-    /// is.
-    fn copying(&self, attributes: Attributes) -> Option<&Arc<Memory>> {
-        let placed = attributes.pinned.is_some()
-            || (attributes.is_accessed_by(self.context.device.parts.id)
-                && self.request.purpose != Purpose::Prefetch);
-        self.memory
-            .filter(|_| attributes.read_mostly && !placed && !self.request.write)
-    }
-
-    /// Returns what was advised about a page, and the pages around it for which that is the same.
-    fn attributes(&self, page: u64) -> (PageRange, Attributes) {
-        match &self.advice {
-            Some(advice) => advice.at(page),
-            None => (PageRange::ALL, Attributes::NONE),
-        }
-    }
-
-    /// Checks that the device may use the VMA as it wants.
-    fn check(&self, vma: &VmaRef) -> Result {
-        let flags = vma.flags();
-        let shared = flags & sys::VM_PEER_SHARED != 0 || self.context.space.is_whole();
-        let wants = if self.request.write {
-            bindings::VM_READ | bindings::VM_WRITE
-        } else {
-            bindings::VM_READ
+            Brought::Collision => return Ok(Try::Collision),
+            Brought::Again => return Ok(Try::Movable),
+            Brought::Pause => return Ok(Try::Pause),
         };
-        if !shared || !sys::is_ordinary(vma) {
-            Err(EFAULT)
-        } else if flags & wants != wants {
-            Err(EPERM)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Chooses what to bring to the device for `piece`.
-    fn choose(
-        &self,
-        piece: PageRange,
-        vma_pages: PageRange,
-        vma: &VmaRef,
-        movable: bool,
-    ) -> Result<PageRange> {
-        if !self.request.purpose.is_demand() || !movable {
-            return Ok(piece);
-        }
-        let room = self.memory.map_or(0, |memory| memory.pages() as u64);
-        let fault = fault_size::Fault {
-            page: piece.first(),
-            vma: vma_pages,
-            hint: piece,
-            huge_allowed: vma_info::thp_allowed(vma),
-            room: room.min(BLOCK_PAGES),
-            // What is large now has to be taken apart when memory runs out.
-            scarce: self
-                .memory
-                .is_some_and(|memory| memory.used() * 10 > memory.pages()),
-            // Where others leave piece by piece, a walk comes so, too.
-            expected: self.memory.is_some_and(|memory| !memory.worker.is_scarce())
-                && self.context.walks.expect(piece.first()),
-        };
-        Ok(fault.choose().ok_or(EFAULT)?.range)
+        self.map(&at, range, &mut Drafts::none(), work)
     }
 }

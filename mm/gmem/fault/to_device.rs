@@ -14,7 +14,7 @@ use crate::{
         scratch::Runs,
         units::Spot, //
     },
-    fault::batch::Batch,
+    fault::part::Work,
     migrate::{
         counts::Counts,
         pieces::{
@@ -28,6 +28,7 @@ use crate::{
         evict,
         waiting::Waiting, //
     },
+    space::batch::Batch,
     sys, //
 };
 use kernel::{
@@ -176,44 +177,53 @@ impl Destination {
     }
 }
 
-/// Moves what can be moved of the range; pages that are there already stay. Returns the number of
-/// pages that moved, without those that were made.
+/// What moved.
+pub(crate) struct Moved {
+    /// The number of pages, without those that were made.
+    pub(crate) pages: usize,
+    /// There was device memory for a part of the pages only.
+    pub(crate) short: bool,
+}
+
+/// Moves what can be moved of the range; pages that are there already stay.
 ///
 /// # Errors
 ///
 /// `ENOSPC` when the device has no room, `ENOMEM` when the host has none, `EIO` when a copy failed;
 /// `EAGAIN` when the core would not fill a hole: somebody else did, or its memory cgroup is full;
-/// `EINVAL` for a VMA whose pages cannot move. Any of them when `batch.waiting` has to pause.
-pub(crate) fn to_device(job: &Job<'_>, batch: &mut Batch) -> Result<usize> {
+/// `EINVAL` for a VMA whose pages cannot move. Any of them when `work.waiting` has to pause.
+pub(crate) fn to_device(job: &Job<'_>, work: &mut Work<'_>) -> Result<Moved> {
     let pages = job.range.count() as usize;
-    let mut dst = Destination::of(job, pages, &mut batch.waiting)?;
-    batch.short = dst.pages() < pages;
+    let mut dst = Destination::of(job, pages, &mut work.waiting)?;
+    let short = dst.pages() < pages;
     // What was evicted for it counts, too. The room is there when it is tried again.
-    batch.waiting.move_pages(dst.pages().min(pages))?;
+    work.waiting.move_pages(dst.pages().min(pages))?;
     let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
     let select = Select {
         host: true,
         device: true,
         huge: job.range.is_block(),
     };
-    let mut m = Migration::from_vma(job.vma, bytes, select, owner(), &mut batch.arrays)?;
+    let Batch { arrays, runs, .. } = &mut *work.batch;
+    let mut m = Migration::from_vma(job.vma, bytes, select, owner(), arrays)?;
     if m.is_empty() {
-        return Ok(0);
+        return Ok(Moved { pages: 0, short });
     }
     let apart = !place(job, &mut m, &mut dst);
     // The core fills a huge hole as a whole, and does not look whether all pages have a place.
-    if apart && m.is_huge(0) && m.source(0) == Source::Hole && dst.pages() < pages {
+    if apart && m.is_huge(0) && m.source(0) == Source::Hole && short {
         (0..pages).for_each(|index| drop(m.take_dst(index)));
         return Err(ENOSPC);
     }
-    let result = copy(job, &mut m, apart, &mut batch.runs);
+    let result = copy(job, &mut m, apart, runs);
     let counts = Counts::of(&mut m, apart);
     let addr = job.range.start_byte() as usize;
     let report = counts.report(job.memory, addr, &m.commit());
     if result.is_ok() && report.unfilled > 0 {
         return Err(EAGAIN);
     }
-    result.map(|()| report.moved)
+    let pages = report.moved;
+    result.map(|()| Moved { pages, short })
 }
 
 /// Says for each page where it goes. Returns whether a huge page goes in one piece.
@@ -256,46 +266,56 @@ fn wanted(job: &Job<'_>, m: &Migration<'_>, index: usize) -> bool {
 
 /// Fills the destinations; a page whose copy fails loses its destination.
 fn copy(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs) -> Result {
+    // Zeroes, then host pages: one call of the driver each.
+    let zeroed = fill(job, m, apart, runs, true);
+    let copied = fill(job, m, apart, runs, false);
+    let moved = copy_from_peers(job, m, apart);
+
+    zeroed.and(copied).and(moved)
+}
+
+/// Fills those whose source is a hole, or else those whose source is on the host.
+fn fill(job: &Job<'_>, m: &mut Migration<'_>, apart: bool, runs: &mut Runs, holes: bool) -> Result {
+    let memory = &job.memory.map;
+    let mmu = &job.memory.parts().mmu;
+
+    runs.clear();
+    for_each_piece(m, apart, |m, piece| {
+        let Some(page) = m.dst_pfn(piece.index).and_then(|pfn| memory.page(pfn)) else {
+            return;
+        };
+        let to = (page as u64) << PAGE_SHIFT;
+        match piece.source {
+            // The other side of a zero-fill follows the device side, so that runs join.
+            Source::Hole if holes => runs.push(to, to, piece.len()),
+            Source::Host { pfn } if !holes => {
+                runs.push(to, (pfn as u64) << PAGE_SHIFT, piece.len());
+            }
+            _ => {}
+        }
+    });
+    let done = if holes {
+        mmu.zero(runs.as_slice())
+    } else {
+        mmu.copy_to_dev(runs.as_slice())
+    };
+    if done.is_err() {
+        for_each_piece(m, apart, |m, piece| match piece.source {
+            Source::Hole if holes => drop(m.take_dst(piece.index)),
+            Source::Host { .. } if !holes => drop(m.take_dst(piece.index)),
+            _ => {}
+        });
+    }
+    done.map_err(|_| EIO)
+}
+
+/// Copies the pages of other devices, one by one: they are few or huge.
+fn copy_from_peers(job: &Job<'_>, m: &mut Migration<'_>, apart: bool) -> Result {
+    let memory = &job.memory.map;
     let mmu = &job.memory.parts().mmu;
     let mut result = Ok(());
-    let memory = &job.memory.map;
-
-    // Zeroes, then host pages: one call of the driver each.
-    for holes in [true, false] {
-        runs.clear();
-        for_each_piece(m, apart, |m, piece| {
-            let Some(page) = m.dst_pfn(piece.index).and_then(|pfn| memory.page(pfn)) else {
-                return;
-            };
-            let to = (page as u64) << PAGE_SHIFT;
-            match piece.source {
-                // The other side of a zero-fill follows the device side, so that runs join.
-                Source::Hole if holes => runs.push(to, to, piece.len()),
-                Source::Host { pfn } if !holes => {
-                    runs.push(to, (pfn as u64) << PAGE_SHIFT, piece.len());
-                }
-                _ => {}
-            }
-        });
-        let done = if holes {
-            mmu.zero(runs.as_slice())
-        } else {
-            mmu.copy_to_dev(runs.as_slice())
-        };
-        if done.is_err() {
-            result = Err(EIO);
-            for_each_piece(m, apart, |m, piece| {
-                if matches!(piece.source, Source::Hole) == holes
-                    && !matches!(piece.source, Source::Device { .. })
-                {
-                    drop(m.take_dst(piece.index));
-                }
-            });
-        }
-    }
-
-    // Pages of other devices, one by one: they are few or huge.
     let mut last = None;
+
     for_each_piece(m, apart, |m, piece| {
         let Source::Device { pfn } = piece.source else {
             return;

@@ -32,7 +32,7 @@ struct run {
 	unsigned long end;
 };
 
-/* Looked for: the first run on a node, or with @any the first page whatever its node. */
+/* Search for the first run on a node, or with @any for the first page on any node. */
 struct search {
 	struct run run;
 	bool any;

@@ -38,6 +38,16 @@ pub(crate) struct Bounce {
     until_us: u64,
 }
 
+impl Bounce {
+    /// Begins a pause, twice as long as the last one. Returns its end.
+    fn pause(&mut self, now_us: u64) -> u64 {
+        self.bounces = 0;
+        self.until_us = now_us.saturating_add(pause_us(self.doublings));
+        self.doublings = self.doublings.saturating_add(1).min(MAX_DOUBLINGS);
+        self.until_us
+    }
+}
+
 /// The table of a space or of a device; `T` holds the entries.
 #[derive(Debug)]
 pub(crate) struct Bounces<T>(T);
@@ -82,10 +92,25 @@ impl<T: DerefMut<Target = [Bounce]>> Bounces<T> {
         entry.side = side;
         entry.moved_us = now_us;
         if entry.bounces >= BOUNCES {
-            entry.bounces = 0;
-            entry.until_us = now_us.saturating_add(pause_us(entry.doublings));
-            entry.doublings = entry.doublings.saturating_add(1).min(MAX_DOUBLINGS);
+            entry.pause(now_us);
         }
+    }
+
+    /// Notes that a block was evicted as soon as it came, too often. Returns until when it should
+    /// stay where it is.
+    pub(crate) fn pushed_out(&mut self, key: Key, now_us: u64) -> u64 {
+        let Some(entry) = self.entry(key) else {
+            return now_us;
+        };
+        let since = now_us.saturating_sub(entry.moved_us.max(entry.until_us));
+        if entry.key != key || since >= quiet_us(entry.doublings) {
+            *entry = Bounce {
+                key,
+                ..Bounce::default()
+            };
+        }
+        entry.moved_us = now_us;
+        entry.pause(now_us)
     }
 
     /// Until when should the block stay where it is? `None` if it may move.

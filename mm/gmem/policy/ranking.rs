@@ -37,7 +37,6 @@ use crate::policy::{
     Ghost,
     Key,
     Search,
-    Seen,
     Unit,
     Verdict, //
 };
@@ -52,7 +51,7 @@ const MAX_CREDIT: u8 = 3;
 
 /// The list that a unit is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum List {
+pub(super) enum List {
     #[default]
     None,
     Hot,
@@ -62,20 +61,20 @@ enum List {
 /// What is known of a slot; of a whole chunk, its first slot knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Slot {
-    link: Link,
-    list: List,
-    whole: bool,
+    pub(super) link: Link,
+    pub(super) list: List,
+    pub(super) whole: bool,
     /// The use for which it came has not been seen yet.
-    fresh: bool,
+    pub(super) fresh: bool,
     /// A device asked for it since it was looked at.
-    asked: bool,
+    pub(super) asked: bool,
     /// (At the front of the hot list) was idle when it was looked at.
-    idle: bool,
+    pub(super) idle: bool,
     /// How often it may be found idle in the hot list and stay.
-    credit: u8,
-    key: Key,
+    pub(super) credit: u8,
+    pub(super) key: Key,
     /// When it was last seen in use, or paid for staying.
-    stamp: u32,
+    pub(super) stamp: u32,
 }
 
 impl Linked for Slot {
@@ -89,13 +88,13 @@ impl Linked for Slot {
 /// `S` holds a [`Slot`] for each slot of the memory, `G` about as many [`Ghost`]s.
 #[derive(Debug)]
 pub(crate) struct Ranking<S, G> {
-    slots: S,
-    ghosts: G,
-    hot: Lru,
-    cold: Lru,
+    pub(super) slots: S,
+    pub(super) ghosts: G,
+    pub(super) hot: Lru,
+    pub(super) cold: Lru,
     /// Slots that hot units have.
-    hot_slots: u32,
-    now: u32,
+    pub(super) hot_slots: u32,
+    pub(super) now: u32,
 }
 
 impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> {
@@ -111,7 +110,7 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
         }
     }
 
-    fn hot_max(&self) -> u32 {
+    pub(super) fn hot_max(&self) -> u32 {
         let all = self.slots.len() as u32;
         all.saturating_sub(self.cold_min())
     }
@@ -122,21 +121,21 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
         (all / COLD_PART).max(2 * CHUNK_SLOTS).min(all / 2)
     }
 
-    fn young_max(&self) -> u32 {
+    pub(super) fn young_max(&self) -> u32 {
         (self.cold_min() / YOUNG_PART).max(1)
     }
 
     /// Has it come so recently that the device may still be about to use it?
-    fn is_young(&self, slot: &Slot) -> bool {
+    pub(super) fn is_young(&self, slot: &Slot) -> bool {
         slot.fresh && self.now.wrapping_sub(slot.stamp) < self.young_max()
     }
 
-    fn get(&mut self, at: u32) -> Option<&mut Slot> {
+    pub(super) fn get(&mut self, at: u32) -> Option<&mut Slot> {
         self.slots.get_mut(at as usize)
     }
 
     /// The unit that begins at a slot, if one does.
-    fn unit(&self, at: u32) -> Option<Unit> {
+    pub(super) fn unit(&self, at: u32) -> Option<Unit> {
         let slot = self.slots.get(at as usize)?;
         match (slot.list, slot.whole) {
             (List::None, _) => None,
@@ -146,12 +145,12 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
     }
 
     /// The unit as it is in a list, or `None`.
-    fn known(&self, unit: Unit) -> Option<Slot> {
+    pub(super) fn known(&self, unit: Unit) -> Option<Slot> {
         let slot = *self.slots.get(unit.first_slot() as usize)?;
         (slot.list != List::None && slot.whole == unit.is_whole()).then_some(slot)
     }
 
-    fn push(&mut self, unit: Unit, mut slot: Slot) {
+    pub(super) fn push(&mut self, unit: Unit, mut slot: Slot) {
         let at = unit.first_slot();
         slot.link = Link::Out;
         slot.whole = unit.is_whole();
@@ -168,7 +167,7 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
         }
     }
 
-    fn pull(&mut self, unit: Unit) -> Option<Slot> {
+    pub(super) fn pull(&mut self, unit: Unit) -> Option<Slot> {
         let slot = self.known(unit)?;
         let at = unit.first_slot();
         if slot.list == List::Hot {
@@ -182,7 +181,7 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
     }
 
     /// Puts a unit to the end of `list`.
-    fn put(&mut self, unit: Unit, list: List, change: impl FnOnce(&mut Slot)) {
+    pub(super) fn put(&mut self, unit: Unit, list: List, change: impl FnOnce(&mut Slot)) {
         if let Some(mut slot) = self.pull(unit) {
             slot.list = list;
             slot.asked = false;
@@ -193,7 +192,7 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
 
     /// Makes room in the hot list for a unit whose uses are `distance` apart, if that makes it
     /// worth more than what is there.
-    fn challenge(&mut self, unit: Unit, distance: u32) -> bool {
+    pub(super) fn challenge(&mut self, unit: Unit, distance: u32) -> bool {
         let max = self.hot_max();
         // A whole chunk may have to replace many slots.
         for _ in 0..unit.slots() {
@@ -214,6 +213,45 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
         self.hot_slots.saturating_add(unit.slots()) <= max
     }
 
+    /// A hot unit that was used goes to the end, and earns a credit.
+    pub(super) fn earn(&mut self, unit: Unit) {
+        let now = self.now;
+        self.put(unit, List::Hot, |slot| {
+            slot.fresh = false;
+            slot.stamp = now;
+            slot.credit = slot.credit.saturating_add(1).min(MAX_CREDIT);
+        });
+    }
+
+    /// A hot unit that was idle goes to the end, for a credit.
+    pub(super) fn pay(&mut self, unit: Unit) {
+        let now = self.now;
+        self.put(unit, List::Hot, |slot| {
+            slot.stamp = now;
+            slot.credit = slot.credit.saturating_sub(1);
+        });
+    }
+
+    /// A cold unit was used.
+    pub(super) fn prove(&mut self, unit: Unit, slot: &Slot) {
+        if slot.fresh {
+            // The use that it came for.
+            return self.put(unit, List::Cold, |slot| slot.fresh = false);
+        }
+        let now = self.now;
+        let hot = self.challenge(unit, now.wrapping_sub(slot.stamp));
+        let list = if hot { List::Hot } else { List::Cold };
+        self.put(unit, list, |slot| slot.stamp = now);
+    }
+
+    /// Returns whether the front of the cold list is young.
+    pub(super) fn cold_is_young(&self) -> bool {
+        let front = self.cold.oldest();
+        front
+            .and_then(|at| self.slots.get(at as usize))
+            .is_some_and(|slot| self.is_young(slot))
+    }
+
     /// Notes that a unit leaves, and lets the others go first should it not.
     fn leave(&mut self, unit: Unit) {
         if let Some(slot) = self.known(unit) {
@@ -225,7 +263,7 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
         }
     }
 
-    fn evict(&mut self, search: &Search, unit: Unit) -> Verdict {
+    pub(super) fn evict(&mut self, search: &Search, unit: Unit) -> Verdict {
         let out = if search.wants_chunk() {
             unit.around()
         } else {
@@ -240,182 +278,5 @@ impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> 
             first: out.first_page(),
             nr: out.pages(),
         }
-    }
-}
-
-impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> {
-    /// `unit` was filled with the data that `key` names. What was known about the unit and
-    /// units that overlap it is forgotten.
-    pub(crate) fn insert(&mut self, unit: Unit, key: Key) {
-        if self.known(unit).is_some_and(|slot| slot.key == key) {
-            // It is filled piece by piece.
-            return self.used(unit);
-        }
-        self.remove(unit);
-        self.now = self.now.wrapping_add(unit.slots());
-        let distance = (0..unit.slots())
-            .filter_map(|i| ghost::take(&mut self.ghosts, key.after(i)))
-            .map(|last| self.now.wrapping_sub(last))
-            .min();
-        let hot = match distance {
-            Some(distance) => self.challenge(unit, distance),
-            None => self.hot_slots.saturating_add(unit.slots()) <= self.hot_max(),
-        };
-        let slot = Slot {
-            list: if hot { List::Hot } else { List::Cold },
-            fresh: true,
-            key,
-            stamp: self.now,
-            ..Slot::default()
-        };
-        self.push(unit, slot);
-    }
-
-    /// `unit` is empty. Not needed for what [`Seen::Gone`] reports.
-    pub(crate) fn remove(&mut self, unit: Unit) {
-        let chunk = unit.around();
-        self.pull(chunk);
-        for at in (unit.first_slot()..).take(unit.slots() as usize) {
-            self.pull(Unit::slot(at));
-        }
-    }
-
-    /// A device asked for a page of `unit`, which was there.
-    pub(crate) fn used(&mut self, unit: Unit) {
-        let whole = unit.around();
-        let unit = if self.known(whole).is_some() {
-            whole
-        } else {
-            unit
-        };
-        // A young one is asked for because it came.
-        if self.known(unit).is_some_and(|slot| !self.is_young(&slot)) {
-            if let Some(slot) = self.get(unit.first_slot()) {
-                slot.asked = true;
-            }
-        }
-    }
-
-    /// The whole chunk `unit` became 32 units.
-    pub(crate) fn split(&mut self, unit: Unit) {
-        let Some(slot) = self.pull(unit.around()) else {
-            return;
-        };
-        let chunk = unit.around();
-        for i in 0..chunk.slots() {
-            let part = Slot {
-                key: slot.key.after(i),
-                fresh: false,
-                asked: false,
-                credit: 0,
-                ..slot
-            };
-            self.push(Unit::slot(chunk.first_slot().saturating_add(i)), part);
-        }
-    }
-
-    /// The unit to ask the devices about next; `None` when there is none.
-    pub(crate) fn candidate(&mut self, search: &mut Search) -> Option<Unit> {
-        let hot = self.hot.oldest().and_then(|at| self.unit(at));
-        let cold = self.cold.oldest().and_then(|at| self.unit(at));
-
-        if search.ahead {
-            if search.cold_is_young {
-                return None;
-            }
-            // A search that may come to nothing leaves the hot list in peace: one that is looked
-            // at too often looks idle.
-            let young =
-                cold.filter(|unit| self.known(*unit).is_some_and(|slot| self.is_young(&slot)));
-            if young.is_some() {
-                return young;
-            }
-        }
-        // A look at the front of the hot list keeps it in order.
-        hot.filter(|_| search.hot_tests > 0 || search.cold_is_young)
-            .or(cold)
-            .or(hot)
-    }
-
-    /// Decides about a candidate.
-    pub(crate) fn decide(&mut self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict {
-        let Some(slot) = self.known(unit) else {
-            return Verdict::Keep;
-        };
-        let seen = match seen {
-            Seen::Idle if slot.asked => Seen::Used,
-            other => other,
-        };
-        let now = self.now;
-
-        // Which parts of it are used? Whoever wants a part of it wants to know.
-        let mixed = unit.is_whole() && !search.wants_chunk() && !slot.fresh;
-
-        match (slot.list, seen) {
-            (_, Seen::Used) if mixed && search.pass() => {
-                return Verdict::Split {
-                    first: unit.first_page(),
-                };
-            }
-            (_, Seen::Gone) => self.remove(unit),
-            (list, Seen::Stuck) => {
-                search.pass();
-                // The other list may have one that can leave.
-                search.hot_tests = u32::from(list == List::Cold);
-                search.stuck |= list == List::Cold;
-                self.put(unit, list, |slot| slot.stamp = now);
-            }
-            (List::Hot, Seen::Used) if search.pass() => {
-                search.hot_tests = search.hot_tests.saturating_sub(1);
-                self.put(unit, List::Hot, |slot| {
-                    slot.fresh = false;
-                    slot.stamp = now;
-                    slot.credit = slot.credit.saturating_add(1).min(MAX_CREDIT);
-                });
-            }
-            (List::Hot, Seen::Idle) if slot.credit > 0 && search.pass() => {
-                search.hot_tests = search.hot_tests.saturating_sub(1);
-                self.put(unit, List::Hot, |slot| {
-                    slot.stamp = now;
-                    slot.credit = slot.credit.saturating_sub(1);
-                });
-            }
-            (List::Hot, Seen::Idle)
-                if self.cold.oldest().is_some() && !search.stuck && !search.cold_is_young =>
-            {
-                search.hot_tests = 0;
-                if let Some(slot) = self.get(unit.first_slot()) {
-                    slot.idle = true;
-                }
-            }
-            (List::Cold, Seen::Idle) if self.is_young(&slot) && search.pass() => {
-                self.put(unit, List::Cold, |_| {});
-                let front = self
-                    .cold
-                    .oldest()
-                    .and_then(|at| self.slots.get(at as usize));
-                search.cold_is_young = front.is_some_and(|slot| self.is_young(slot));
-            }
-            (List::Cold, Seen::Used) if search.pass() => {
-                if slot.fresh {
-                    // The use that it came for.
-                    self.put(unit, List::Cold, |slot| slot.fresh = false);
-                } else {
-                    let hot = self.challenge(unit, now.wrapping_sub(slot.stamp));
-                    let list = if hot { List::Hot } else { List::Cold };
-                    self.put(unit, list, |slot| slot.stamp = now);
-                }
-            }
-            _ => {
-                search.cold_is_young = false;
-                return self.evict(search, unit);
-            }
-        }
-        Verdict::Keep
-    }
-
-    /// Nothing came for a while: what came last was used by now, or will not be.
-    pub(crate) fn rest(&mut self) {
-        self.now = self.now.wrapping_add(self.young_max());
     }
 }

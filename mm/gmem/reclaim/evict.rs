@@ -154,7 +154,7 @@ pub(crate) fn one(
     }
     let Victim { first, nr, spot } = victim;
 
-    let left = evicted(memory, pages(memory, first, nr, Some(spot)))?;
+    let left = evicted(memory, first..first + nr, Some(spot), false)?;
     if left == 0 {
         hunt.in_vain(memory);
     }
@@ -175,7 +175,7 @@ fn chunk_of(
     waiting.move_pages(PMD_PAGES)?;
     let first = quest.round.next(memory, limit, waiting)?;
 
-    evicted(memory, pages(memory, first, PMD_PAGES, None))
+    evicted(memory, first..first + PMD_PAGES, None, true)
 }
 
 /// How many pages left.
@@ -186,10 +186,25 @@ struct Left {
     dropped: usize,
 }
 
-/// Counts what left.
-fn evicted(memory: &Memory, result: Result<Left>) -> Result<usize> {
-    match result {
+/// Evicts what it can, as [`pages`]; `limited` says that a limit asks for it. Returns how many pages
+/// left.
+///
+/// # Errors
+///
+/// `ENOMEM` when the host has no room.
+fn evicted(
+    memory: &Memory,
+    range: Range<usize>,
+    spot: Option<Spot>,
+    limited: bool,
+) -> Result<usize> {
+    let leaving = memory.leaving(range.start, range.len(), limited);
+
+    match pages(memory, range.start, range.len(), spot) {
         Ok(left) => {
+            if let Some(leaving) = leaving.filter(|_| left.home > 0) {
+                memory.left(&leaving);
+            }
             memory.parts().stats.evicted.add(left.home << PAGE_SHIFT);
             sys::count(sys::Event::Evict, left.home);
             Ok(left.home + left.dropped)

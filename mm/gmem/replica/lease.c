@@ -91,7 +91,7 @@ static void lease_break_work(struct work_struct *work)
 	lease_give_back(lease);
 }
 
-/* Nobody uses it and nobody finds it any more. */
+/* Free a lease that has no users and is in no list. */
 static void lease_end(struct gmem_lease *lease)
 {
 	lease_give_back(lease);
@@ -108,7 +108,7 @@ static void lease_end_task(struct callback_head *head)
 	lease_end(container_of(head, struct gmem_lease, end_task));
 }
 
-/* For threads of the kernel, which do not return to a program. */
+/* For kernel threads, which have no return to user space to do it at. */
 static void lease_end_work(struct work_struct *work)
 {
 	lease_end(container_of(work, struct gmem_lease, end_work));
@@ -247,20 +247,19 @@ static struct gmem_lease *lease_get_file(struct file *file)
 	if (!sealed && (!lease_known(file) || !lease_permitted(file)))
 		return NULL;
 
-	spin_lock(&leases_lock);
-	exists = lease_find(inode, &found);
-	spin_unlock(&leases_lock);
+	scoped_guard(spinlock, &leases_lock)
+		exists = lease_find(inode, &found);
 	if (exists)
 		return found;
 
 	lease = lease_make(file, sealed);
 	if (!lease)
 		return NULL;
-	spin_lock(&leases_lock);
-	exists = lease_find(inode, &found);
-	if (!exists)
-		list_add(&lease->node, &leases);
-	spin_unlock(&leases_lock);
+	scoped_guard(spinlock, &leases_lock) {
+		exists = lease_find(inode, &found);
+		if (!exists)
+			list_add(&lease->node, &leases);
+	}
 	if (!exists)
 		return lease;
 	lease_end(lease);	/* somebody else was faster */
@@ -312,9 +311,8 @@ struct gmem_lease *gmem_lease_get(struct mm_struct *mm, unsigned long addr)
 
 void gmem_lease_hold(struct gmem_lease *lease)
 {
-	spin_lock(&leases_lock);
+	guard(spinlock)(&leases_lock);
 	lease->users++;
-	spin_unlock(&leases_lock);
 }
 
 /*
@@ -324,16 +322,11 @@ void gmem_lease_hold(struct gmem_lease *lease)
  */
 void gmem_lease_put(struct gmem_lease *lease)
 {
-	bool last;
-
-	spin_lock(&leases_lock);
-	last = !--lease->users;
-	if (last)
+	scoped_guard(spinlock, &leases_lock) {
+		if (--lease->users)
+			return;
 		list_del(&lease->node);
-	spin_unlock(&leases_lock);
-	if (!last)
-		return;
-
+	}
 	if (in_task() && !(current->flags & PF_KTHREAD)) {
 		init_task_work(&lease->end_task, lease_end_task);
 		if (!task_work_add(current, &lease->end_task, TWA_RESUME))
@@ -354,13 +347,13 @@ bool gmem_lease_covers(struct gmem_lease *lease, struct vm_area_struct *vma)
 	       !(vma->vm_file->f_mode & FMODE_BACKING);
 }
 
-/* Has somebody a reference that is not one of @ours and not of a known kind? */
+/* Does anybody hold a reference that is neither one of @ours nor of a known kind? */
 static bool folio_referred(struct folio *folio, unsigned long ours)
 {
 	int expected = folio_expected_ref_count(folio);
 	int refs = folio_ref_count(folio);
 
-	/* Another mapping came or went meanwhile: who knows. */
+	/* The number of mappings changed meanwhile: assume that somebody has one. */
 	if (folio_expected_ref_count(folio) != expected)
 		return true;
 	return folio_maybe_dma_pinned(folio) || refs != expected + (int)ours;
@@ -388,7 +381,7 @@ bool gmem_lease_refer(struct gmem_lease *lease, struct folio *folio)
 	return taken;
 }
 
-/* Give that back.  Callable anywhere. */
+/* Undo gmem_lease_refer().  Callable anywhere. */
 void gmem_lease_unrefer(struct gmem_lease *lease, struct folio *folio)
 {
 	unsigned long pfn = folio_pfn(folio), ours;

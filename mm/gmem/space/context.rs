@@ -8,13 +8,13 @@ use crate::{
         mmu::Pmap,
         registry::Device, //
     },
-    fault::batch::Batch,
     range::PageRange,
     space::{
         address_space::{
             MapLock,
             Space, //
         },
+        batch::Batch,
         walks::Walks, //
     },
     sys::MapRun, //

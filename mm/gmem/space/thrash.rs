@@ -135,6 +135,17 @@ impl Thrash {
         keys(range).find_map(|key| state.bounces.stays_until(key, now))
     }
 
+    /// Notes that `range` was evicted as soon as it came, too often. Returns until when it should
+    /// stay on the host.
+    pub(crate) fn pushed_out(&self, range: PageRange) -> u64 {
+        let now = self.now_us();
+        let mut state = self.state.lock();
+
+        keys(range).fold(now, |until, key| {
+            until.max(state.bounces.pushed_out(key, now))
+        })
+    }
+
     /// Notes that devices reach `range` remotely until then.
     pub(crate) fn hold(&self, range: PageRange, until_us: u64) -> Hold {
         let mut state = self.state.lock();

@@ -17,6 +17,29 @@ mod tests {
         workqueue, //
     };
 
+    impl ValueArray {
+        /// Stores `value` with `marks` as one entry of `order` at `index`, in place of everything
+        /// smaller. Allocates nothing.
+        ///
+        /// # Errors
+        ///
+        /// As [`ValueArray::store_range`].
+        fn store(&self, index: usize, order: u32, value: Value, marks: Marks) -> Result {
+            self.store_range(index, index, order, |_| Ok(()), |_| (value, marks))
+        }
+
+        /// Removes every entry and every reservation that covers an index of `first..=last`, whole,
+        /// and tells `f` its real extent. Allocates nothing.
+        ///
+        /// `f` runs under the spinlock.
+        fn erase(&self, first: usize, last: usize, mut f: impl FnMut(Found)) {
+            self.update(first, last, None, Reserved::Drop, |found| {
+                f(found);
+                Update::Erase
+            });
+        }
+    }
+
     const PLAIN: Marks = Marks::NONE;
 
     fn array() -> Result<Arc<ValueArray>> {

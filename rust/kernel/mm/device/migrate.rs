@@ -4,8 +4,8 @@
 //!
 //! C header: [`include/linux/migrate.h`](srctree/include/linux/migrate.h)
 //!
-//! A migration goes through three states, and dropping it in any of them puts every page back to
-//! work, at its new place or at its old one:
+//! A migration goes through three states. Dropping it in any of them maps every page again, at its
+//! new place or at its old one:
 //!
 //! 1. a [`Migration`] is made by [`Migration::from_vma`], [`Migration::from_fault`] or
 //!    [`Migration::from_pagemap`]: the source pages are unmapped and locked,

@@ -33,8 +33,8 @@ unsafe impl MmapLocked for MmapReadGuard<'_> {
     }
 }
 
-/// Nobody else uses the mappings of a process: mmap_lock is held for writing, and no VMA is in use
-/// under a lock of its own.
+/// Proof that nobody else uses the mappings of a process: mmap_lock is held for writing, and so is
+/// the lock of each VMA.
 ///
 /// What still changes the page table comes from elsewhere: reclaim, migration, eviction.
 ///
@@ -55,8 +55,8 @@ unsafe impl MmapLocked for StillGuard<'_> {
 }
 
 impl<'a> StillGuard<'a> {
-    /// Waits until nobody uses the mappings, and keeps everybody away. It takes as long as a fork
-    /// and is for those who were disturbed too often.
+    /// Locks mmap_lock and all VMAs for writing. It takes as long as a fork does, and is for who
+    /// failed too often with mmap_lock held for reading.
     ///
     /// # Errors
     ///
@@ -86,11 +86,11 @@ impl Drop for StillGuard<'_> {
     }
 }
 
-/// mmap_lock, held in one way or the other.
+/// mmap_lock, held for reading or for writing.
 pub enum MmapGuard<'a> {
-    /// Beside others.
+    /// For reading.
     Shared(MmapReadGuard<'a>),
-    /// Alone.
+    /// For writing, with all VMAs locked.
     Still(StillGuard<'a>),
 }
 

@@ -4,10 +4,7 @@
 //!
 //! C header: [`include/linux/memremap.h`](srctree/include/linux/memremap.h)
 
-use super::{
-    folio::LockedFolio,
-    vma::MmapVma, //
-};
+use super::folio::LockedFolio;
 use crate::{
     bindings::{
         self,
@@ -15,10 +12,8 @@ use crate::{
     },
     error::{
         from_err_ptr,
-        from_result,
-        to_result, //
+        from_result, //
     },
-    mm::virt::VmaRef,
     page::PAGE_SHIFT,
     prelude::*,
     str::CStr,
@@ -31,9 +26,16 @@ use core::{
     ptr::NonNull, //
 };
 
+mod fault;
+
+pub use fault::{
+    Fault,
+    FaultResult, //
+};
+
 /// Its address says that a `T` manages device pages; see `dev_pagemap.owner`.
 ///
-/// It can be changed, in theory, so that no two of them are merged into one.
+/// It has interior mutability, so that the compiler cannot merge two of them.
 pub struct Cookie<T>(UnsafeCell<u8>, PhantomData<fn() -> T>);
 
 // SAFETY: Nobody looks into it.
@@ -61,71 +63,6 @@ impl Owner {
     pub fn as_raw(self) -> *mut c_void {
         self.0.cast()
     }
-}
-
-/// A CPU fault on a device page.
-///
-/// # Invariants
-///
-/// `vmf` is valid, its page is a device-private page that is locked and referenced for the
-/// lifetime of the value, and mmap_lock is held.
-pub struct Fault<'a> {
-    vmf: NonNull<bindings::vm_fault>,
-    _p: PhantomData<&'a VmaRef>,
-}
-
-impl<'a> Fault<'a> {
-    /// Returns the VMA.
-    pub fn vma(&self) -> &'a MmapVma {
-        // SAFETY: By the type invariants; mmap_lock keeps the VMA.
-        unsafe { MmapVma::from_ref(VmaRef::from_raw(bindings::vm_fault_vma(self.vmf.as_ptr()))) }
-    }
-
-    /// Returns the address, in bytes.
-    pub fn address(&self) -> usize {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::vm_fault_address(self.vmf.as_ptr()) }
-    }
-
-    /// Returns the order of the folio that the faulting page is part of.
-    pub fn order(&self) -> u32 {
-        // SAFETY: By the type invariants; the folio is locked and cannot be split.
-        unsafe { bindings::folio_order(bindings::pfn_folio(bindings::page_pfn(self.page()))) }
-    }
-
-    /// Returns whether the process maps the faulting page as part of a huge page.
-    pub fn is_huge(&self) -> bool {
-        // SAFETY: By the type invariants.
-        unsafe { (*self.vmf.as_ptr()).pte.is_null() && self.order() > 0 }
-    }
-
-    /// Splits the folio of the faulting page into base pages, so that they can move one by one.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` when somebody else uses the folio, `ENOMEM`.
-    pub fn split(&self) -> Result {
-        // SAFETY: By the type invariants the folio is locked, and referenced once by the fault;
-        // both stay with the page, so that the invariants go on to hold.
-        to_result(unsafe { bindings::split_huge_page(self.page()) })
-    }
-
-    pub(super) fn page(&self) -> *mut bindings::page {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::vm_fault_page(self.vmf.as_ptr()) }
-    }
-}
-
-/// Answer to a CPU fault.
-pub enum FaultResult {
-    /// The page is home, or the access is to be tried again.
-    Done,
-    /// No host memory.
-    NoMemory,
-    /// The page cannot be had.
-    Bus,
-    /// The bytes are lost for ever.
-    Poisoned,
 }
 
 /// Keeps what finds the mappings of pages that are unmapped without an mmap_lock, until they are
@@ -158,8 +95,9 @@ pub trait Operations: Send + Sync {
     /// May be called with interrupts off and under page-table locks.
     fn folio_free(&self, page: usize, order: u32);
 
-    /// From now on does not hand out pages of the range, a part of 2 MiB, that are free or become
-    /// free: they are looked at twice, and must not be something else the second time. Nests.
+    /// Stops handing out free pages of the range, which lies in one block of 2 MiB, until
+    /// [`Self::release`]: the core looks at each page twice and must not find another page the
+    /// second time. Calls nest.
     fn hold(&self, pages: &Range<usize>);
 
     /// Ends [`Self::hold`].
@@ -184,7 +122,7 @@ pub trait Operations: Send + Sync {
     }
 }
 
-/// A range of physical addresses, in bytes. It may be larger than what was asked for.
+/// A range of physical addresses, in bytes. The core may have rounded its size up.
 #[derive(Clone, Copy)]
 struct Region {
     start: bindings::resource_size_t,
@@ -205,7 +143,7 @@ pub struct Pagemap<T: Operations> {
     data: T,
     pfns: Range<usize>,
     region: Region,
-    /// A page that nobody can lock.
+    /// A folio that stays locked, so that the core passes it over.
     stranger: LockedFolio,
 }
 
@@ -287,7 +225,8 @@ impl<T: Operations> Pagemap<T> {
         &self.data
     }
 
-    /// Returns a page that nobody can lock, to stand for one that is to be left alone.
+    /// Returns a folio that stays locked. The core leaves a page alone whose frame is replaced by
+    /// that of this folio.
     pub(super) fn stranger(&self) -> &LockedFolio {
         &self.stranger
     }

@@ -26,11 +26,11 @@ pub const VM_UFFD_MISSING: usize = 1 << bindings::VMA_UFFD_MISSING_BIT;
 pub struct MmapVma(VmaRef);
 
 impl MmapVma {
-    /// Says that mmap_lock is held.
+    /// Makes the reference of one for which the caller holds mmap_lock.
     ///
     /// # Safety
     ///
-    /// It is, for as long as the result is used.
+    /// The caller holds mmap_lock for as long as the result is used.
     pub(super) unsafe fn from_ref(vma: &VmaRef) -> &Self {
         let vma: *const VmaRef = vma;
         // INVARIANT: The caller holds mmap_lock as long as the result lives.

@@ -28,4 +28,5 @@ mod lru_test;
 mod policy_test;
 mod range_test;
 mod ranking_test;
+mod refault_test;
 mod va_test;

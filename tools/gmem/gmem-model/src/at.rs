@@ -160,7 +160,7 @@ impl At {
     /// Returns the function of the kernel that the step stands for.
     pub fn kernel(self) -> &'static str {
         match self {
-            Self::FaultLockMm => "mm/gmem/fault/serve.rs Part::attempt(): mmap_read_lock",
+            Self::FaultLockMm => "mm/gmem/fault/serve.rs Part::serve(): mmap_read_lock",
             Self::FaultLockBlock => "mm/gmem/fault/serve.rs Part::attempt(): lock_block",
             Self::FaultPlace => "mm/gmem/fault/migrate.rs Part::bring()",
             Self::DuplicatePopulate => "mm/gmem/fault/replicate.rs Part::map_copies()",

@@ -8,165 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "kselftest_harness.h"
-#include "gmem_util.h"
-
-#define ROOT	"/sys/fs/cgroup"
-#define REGION	"gmem/npu0"
-#define ENOUGH	20000	/* ms */
-
-static void path_of(char *path, size_t size, const char *group, const char *file)
-{
-	snprintf(path, size, ROOT "/%s/%s", group, file);
-}
-
-/* Only whole lines of the region count: "max" is -1. */
-static long long dmem(const char *group, const char *file)
-{
-	char path[128], text[1024], *line;
-
-	path_of(path, sizeof(path), group, file);
-	if (file_read(path, text, sizeof(text)) < 0)
-		die("cannot read %s\n", path);
-	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-		if (strncmp(line, REGION " ", strlen(REGION) + 1))
-			continue;
-		line += strlen(REGION) + 1;
-		return strcmp(line, "max") ? atoll(line) : -1;
-	}
-	die("no %s in %s\n", REGION, path);
-}
-
-static void dmem_set(const char *group, const char *file, unsigned long value)
-{
-	char path[128], text[64];
-
-	path_of(path, sizeof(path), group, file);
-	snprintf(text, sizeof(text), REGION " %lu", value);
-	if (file_write(path, text))
-		die("cannot write %s\n", path);
-}
-
-static bool dmem_wait(const char *group, long long value)
-{
-	uint64_t end = now_ms() + ENOUGH;
-
-	while (dmem(group, "dmem.current") != value) {
-		if (now_ms() > end)
-			return false;
-		sleep_ms(10);
-	}
-	return true;
-}
-
-static void group_make(const char *group)
-{
-	char path[128];
-
-	path_of(path, sizeof(path), group, "");
-	if (mkdir(path, 0755))
-		die("cannot make %s\n", path);
-}
-
-static void group_remove(const char *group)
-{
-	uint64_t end = now_ms() + ENOUGH;
-	char path[128];
-
-	path_of(path, sizeof(path), group, "");
-	while (rmdir(path) && errno == EBUSY && now_ms() < end)
-		sleep_ms(10);
-}
-
-static void group_enter(const char *group)
-{
-	char path[128];
-
-	path_of(path, sizeof(path), group, "cgroup.procs");
-	if (file_write(path, "0"))
-		die("cannot enter %s\n", group);
-}
-
-/* What a tenant is told to do. */
-enum step {
-	LOOK,		/* only say where the pages are */
-	USE,		/* write all of it from the NPU */
-	READ,		/* read all of it from the NPU */
-	CHECK,		/* read all of it from the CPU */
-	DETACH,
-	EXIT,
-};
-
-/* A process in a group that takes a step for each turn of the baton. */
-struct tenant {
-	pid_t pid;
-	struct baton go, done;
-	struct report {
-		enum step step;
-		size_t resident;	/* pages on a device */
-		bool intact;
-	} *report;
-};
-
-static void tenant_run(struct tenant *t, const char *group, size_t len, uint8_t byte)
-{
-	struct report *report = t->report;
-	char *buf;
-	int fd;
-
-	group_enter(group);
-	fd = npu_open(0);
-	buf = buf_alloc(len);
-	for (;;) {
-		baton_take(&t->go);
-		switch (report->step) {
-		case LOOK:
-			break;
-		case USE:
-			report->intact = !npu_run1(fd, cmd_fill(buf, byte, len));
-			break;
-		case READ:
-			report->intact = !npu_run1(fd, cmd_read(buf, len));
-			break;
-		case CHECK:
-			report->intact = buf_is(buf, len, byte);
-			break;
-		case DETACH:
-			close(fd);
-			break;
-		case EXIT:
-			exit(0);
-		}
-		report->resident = pages_on_device(buf, len);
-		baton_pass(&t->done);
-	}
-}
-
-static void tenant_start(struct tenant *t, const char *group, size_t len, uint8_t byte)
-{
-	t->report = mmap(NULL, sizeof(*t->report), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (t->report == MAP_FAILED)
-		die("no memory for a report\n");
-	baton_make(&t->go);
-	baton_make(&t->done);
-	t->pid = fork();
-	if (!t->pid)
-		tenant_run(t, group, len, byte);
-}
-
-static void tenant_do(struct tenant *t, enum step step)
-{
-	t->report->step = step;
-	baton_pass(&t->go);
-	if (step != EXIT)
-		baton_take(&t->done);
-}
+#include "dmem_util.h"
 
 FIXTURE(dmem)
 {
@@ -176,15 +20,9 @@ FIXTURE(dmem)
 
 FIXTURE_SETUP(dmem)
 {
-	struct stat st;
-
 	npu_require(&(struct npu_config){ .count = 2, .mem_mib = 32 });
-	if (stat(ROOT "/cgroup.procs", &st) &&
-	    mount("cgroup", ROOT, "cgroup2", 0, NULL))
-		SKIP(return, "no cgroup2");
-	if (stat(ROOT "/dmem.capacity", &st))
+	if (!dmem_available())
 		SKIP(return, "no dmem controller");
-	ASSERT_EQ(0, file_write(ROOT "/cgroup.subtree_control", "+dmem"));
 	group_remove("gmem-a");
 	group_remove("gmem-b");
 	group_make("gmem-a");
@@ -236,11 +74,9 @@ TEST_F(dmem, charged_to_the_owner)
 	EXPECT_TRUE(dmem_wait("gmem-a", 0));
 	EXPECT_EQ(4 * MiB, dmem("gmem-b", "dmem.current"));
 	/* So does the exit. */
-	tenant_do(&b, EXIT);
-	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&b));
 	EXPECT_TRUE(dmem_wait("gmem-b", 0));
-	tenant_do(&a, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
 }
 
 /* A few pages are charged as the chunk that they keep from others. */
@@ -256,10 +92,8 @@ TEST_F(dmem, small)
 	ASSERT_EQ(16, b.report->resident);
 	EXPECT_EQ(BLOCK, dmem("gmem-a", "dmem.current"));
 	EXPECT_EQ(BLOCK, dmem("gmem-b", "dmem.current"));
-	tenant_do(&a, EXIT);
-	tenant_do(&b, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
-	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
+	EXPECT_EQ(0, tenant_end(&b));
 }
 
 /* Over its limit a group evicts itself; nobody else notices. */
@@ -290,10 +124,8 @@ TEST_F(dmem, own_pages_first)
 	EXPECT_EQ(4 * MiB / self->page, b.report->resident);
 	tenant_do(&a, CHECK);
 	EXPECT_TRUE(a.report->intact);
-	tenant_do(&a, EXIT);
-	tenant_do(&b, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
-	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
+	EXPECT_EQ(0, tenant_end(&b));
 }
 
 /* The limit of a group holds for all below it. */
@@ -319,10 +151,8 @@ TEST_F(dmem, limit_of_the_parent)
 	EXPECT_TRUE(a.report->intact);
 	tenant_do(&b, CHECK);
 	EXPECT_TRUE(b.report->intact);
-	tenant_do(&a, EXIT);
-	tenant_do(&b, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
-	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
+	EXPECT_EQ(0, tenant_end(&b));
 	EXPECT_TRUE(dmem_wait("gmem-a", 0));
 	group_remove("gmem-a/x");
 	group_remove("gmem-a/y");
@@ -340,8 +170,7 @@ TEST_F(dmem, limit_zero)
 	EXPECT_EQ(0, dmem("gmem-a", "dmem.current"));
 	tenant_do(&a, CHECK);
 	EXPECT_TRUE(a.report->intact);
-	tenant_do(&a, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
 }
 
 static void protect(struct __test_metadata *_metadata, const char *file)
@@ -367,10 +196,8 @@ static void protect(struct __test_metadata *_metadata, const char *file)
 	EXPECT_LE(18 * MiB, dmem("gmem-b", "dmem.current"));
 	tenant_do(&b, CHECK);
 	EXPECT_TRUE(b.report->intact);
-	tenant_do(&a, EXIT);
-	tenant_do(&b, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
-	EXPECT_EQ(0, child_result(b.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
+	EXPECT_EQ(0, tenant_end(&b));
 }
 
 TEST_F(dmem, min_protects)
@@ -395,8 +222,7 @@ TEST_F(dmem, min_of_its_own)
 	EXPECT_LT(8 * MiB / self->page, a.report->resident);
 	tenant_do(&a, CHECK);
 	EXPECT_TRUE(a.report->intact);
-	tenant_do(&a, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
 }
 
 TEST_F(dmem, back_to_zero_after_kill)
@@ -424,8 +250,7 @@ TEST_F(dmem, detach_keeps_the_charge)
 	tenant_do(&a, CHECK);
 	EXPECT_TRUE(a.report->intact);
 	EXPECT_TRUE(dmem_wait("gmem-a", 0));
-	tenant_do(&a, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
 }
 
 /* The driver goes with memory in use; the region goes with it. */
@@ -443,8 +268,7 @@ TEST_F(dmem, unload)
 	EXPECT_EQ(NULL, strstr(text, REGION));
 	tenant_do(&a, CHECK);
 	EXPECT_TRUE(a.report->intact);
-	tenant_do(&a, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
 	npu_require(&(struct npu_config){ .count = 2, .mem_mib = 32 });
 	EXPECT_EQ(0, dmem("gmem-a", "dmem.current"));
 }
@@ -467,8 +291,7 @@ TEST_F(dmem, removed_group)
 	EXPECT_TRUE(dmem_wait("", 0));
 	tenant_do(&a, USE);
 	EXPECT_EQ(4 * MiB, dmem("gmem-b", "dmem.current"));
-	tenant_do(&a, EXIT);
-	EXPECT_EQ(0, child_result(a.pid, ENOUGH));
+	EXPECT_EQ(0, tenant_end(&a));
 	group_make("gmem-a");
 }
 

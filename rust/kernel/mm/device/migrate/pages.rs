@@ -58,7 +58,7 @@ pub(super) enum Kind<'a> {
     },
 }
 
-/// What was collected, in whichever state.
+/// The collected pages, before and after the commit.
 ///
 /// # Invariants
 ///

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The steps that every migration shares: who the source is, copying it, and giving up a page
-//! whose copy failed.
+//! Scratch memory of device faults, which a context keeps.
 
 use crate::{
     device::scratch::Runs,
-    fault::serve::Served,
-    reclaim::waiting::Waiting,
     sys::MapRun, //
 };
 use kernel::{
@@ -26,14 +23,6 @@ pub(crate) struct Batch {
     pub(crate) pfns: KVVec<PagePfn>,
     pub(crate) maps: KVVec<MapRun>,
     pub(crate) runs: Runs,
-    /// How it got device memory.
-    pub(crate) waiting: Waiting,
-    /// The lists of other CPUs were not emptied yet for this request.
-    pub(crate) may_drain: bool,
-    /// There was device memory for a part of the pages only.
-    pub(crate) short: bool,
-    /// What the request came to.
-    pub(crate) served: Served,
 }
 
 impl Batch {
@@ -49,10 +38,6 @@ impl Batch {
                 pfns: KVVec::from_elem(PagePfn::PEEK, PMD_PAGES, flags)?,
                 maps: KVVec::with_capacity(PMD_PAGES, flags)?,
                 runs: Runs::new(PMD_PAGES, flags)?,
-                waiting: Waiting::new(),
-                may_drain: true,
-                short: false,
-                served: Served::default(),
             },
             flags,
         )?)
