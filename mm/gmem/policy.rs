@@ -10,7 +10,7 @@
 //! - [`Ranking`]: what leaves. The simulator compares it with others.
 //! - [`readahead::Ahead`]: what to bring before it is asked for.
 //! - [`pingpong::Bounces`]: which blocks to leave in place because they would only bounce.
-//! - [`refault::Refaults`]: which blocks to leave on the host because they would be evicted at once.
+//! - [`refault::Refaults`]: which blocks stay on the host because they would be evicted at once.
 //! - [`fault_size::Fault`]: how much to bring for a fault.
 //! - [`place::Wish`]: where to.
 //!

@@ -186,8 +186,8 @@ struct Left {
     dropped: usize,
 }
 
-/// Evicts what it can, as [`pages`]; `limited` says that a limit asks for it. Returns how many pages
-/// left.
+/// Evicts what it can, as [`pages`]; `limited` says that a limit asks for it. Returns how many
+/// pages left.
 ///
 /// # Errors
 ///
