@@ -12,7 +12,6 @@
 //! - [`pingpong::Bounces`]: which blocks to leave in place because they would only bounce.
 //! - [`refault::Refaults`]: which blocks stay on the host because they would be evicted at once.
 //! - [`fault_size::Fault`]: how much to bring for a fault.
-//! - [`place::Wish`]: where to.
 //!
 //! # Units
 //!
@@ -48,8 +47,6 @@ pub(crate) mod ghost;
 pub(crate) mod lru;
 #[path = "policy/pingpong.rs"]
 pub(crate) mod pingpong;
-#[path = "policy/place.rs"]
-pub(crate) mod place;
 #[path = "policy/ranking.rs"]
 pub(crate) mod ranking;
 #[path = "policy/readahead.rs"]

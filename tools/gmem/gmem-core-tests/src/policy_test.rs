@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
-//! Walks, bounces and places.
+//! Walks and bounces.
 
 use proptest::prelude::*;
 
 use crate::policy::pingpong::*;
-use crate::policy::place::*;
 use crate::policy::readahead::*;
 use crate::policy::Key;
 use crate::range::PageRange;
@@ -174,30 +173,5 @@ fn how_long_a_move_takes_does_not_count() {
         table.moved(key, i % 2, now + CLOSE_US, now + CLOSE_US + 100);
         now += CLOSE_US + 100;
         assert_eq!(table.stays_until(key, now), None);
-    }
-}
-
-fn node() -> impl Strategy<Value = Option<Node>> {
-    prop::option::of(0u8..4)
-}
-
-proptest! {
-    #[test]
-    fn the_place_follows_the_order_of_wishes(
-        faulting in 1u8..4, holder in 0u8..4, pinned in node(), preferred in node(),
-        [accessed_by, bounces, movable] in any::<[bool; 3]>(),
-    ) {
-        let wish = Wish { faulting, holder, pinned, preferred, accessed_by, bounces, movable };
-        let to = if !movable {
-            holder
-        } else if let Some(node) = pinned.or(preferred) {
-            node
-        } else if accessed_by || bounces {
-            holder
-        } else {
-            faulting
-        };
-        let place = if to == holder { Place::Stay } else { Place::Move(to) };
-        prop_assert_eq!(wish.place(), place);
     }
 }
