@@ -138,6 +138,18 @@ impl PageRange {
         (first < end).then_some(Self { first, end })
     }
 
+    /// The pages from the first one of both to the last one.
+    pub(crate) fn hull(self, other: Self) -> Self {
+        match (self.is_empty(), other.is_empty()) {
+            (true, _) => other,
+            (_, true) => self,
+            _ => Self {
+                first: self.first.min(other.first),
+                end: self.end.max(other.end),
+            },
+        }
+    }
+
     /// The range of both when `other` begins where this one ends.
     pub(crate) const fn join(self, other: Self) -> Option<Self> {
         if self.end == other.first {

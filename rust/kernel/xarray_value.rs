@@ -184,8 +184,9 @@ impl ValueArray {
     /// smaller. Allocates nothing.
     ///
     /// First `check` is called with every entry that is there; if it fails, so does this. Then `f`
-    /// is called for every entry to be made, with the value of the entry of the same extent that is
-    /// there, if there is one. Both run under the spinlock. On failure nothing was changed.
+    /// is called for every entry to be made, with its first index, and with the value of the entry
+    /// of the same extent that is there, if there is one. Both run under the spinlock. On failure
+    /// nothing was changed.
     ///
     /// # Errors
     ///
@@ -198,7 +199,7 @@ impl ValueArray {
         last: usize,
         order: u32,
         mut check: impl FnMut(Found) -> Result,
-        mut f: impl FnMut(Option<Value>) -> (Value, Marks),
+        mut f: impl FnMut(usize, Option<Value>) -> (Value, Marks),
     ) -> Result {
         if order > MAX_ORDER || first > last {
             return Err(EINVAL);
@@ -231,7 +232,10 @@ impl ValueArray {
         let mut old = walk.load(&lock);
         for end in ends(first, last, order) {
             let same = old.filter(|word| word.is_live() && word.order() == order);
-            let (value, marks) = f(same.map(|word| word.found(end).value));
+            let (value, marks) = f(
+                end >> order << order,
+                same.map(|word| word.found(end).value),
+            );
 
             walk.store(Some(Word::live(order, value)), marks, &lock)?;
             if end == last {

@@ -9,7 +9,8 @@ use crate::{
     },
     device::{
         dmem::Payer,
-        memory::Memory, //
+        memory::Memory,
+        scratch::Batch, //
     },
     policy::fault_size,
     range::{
@@ -19,7 +20,6 @@ use crate::{
     reclaim::waiting::Waiting,
     space::{
         address_space::Watch,
-        batch::Batch,
         context::Context,
         mapping::policy_allows, //
     },

@@ -5,8 +5,10 @@
 use crate::{
     device::{
         memory::COOKIE,
-        mmu::Mmu,
-        parts::Parts, //
+        mmu::{
+            Mmu,
+            Parts, //
+        }, //
     },
     migrate::host_folio,
     range::PAGE_SIZE,

@@ -21,7 +21,8 @@ use crate::{
 
 /// Asks the contexts of the device about a unit.
 ///
-/// Takes the map lock of the address space that had it last.
+/// Takes the map lock of the address space that had it last, if the directory says that a context
+/// maps it.
 pub(crate) fn ask(memory: &Memory, unit: Unit, spot: Spot) -> Seen {
     if !memory.is_used(unit.first_page(), unit.pages()) {
         return Seen::Gone;
@@ -30,10 +31,15 @@ pub(crate) fn ask(memory: &Memory, unit: Unit, spot: Spot) -> Seen {
     let Some((pages, space)) = pages.zip(Space::find_key(spot.space)) else {
         return Seen::Idle;
     };
+    // What no context maps, none uses. One that maps it from now on has asked for it.
+    let mapped = space.directory.contexts(pages);
+    if mapped == 0 {
+        return Seen::Idle;
+    }
     let map = space.lock_map();
     let mut used = false;
     for context in map.contexts() {
-        if context.device.parts.id == memory.parts().id {
+        if context.device.parts.id == memory.parts().id && context.bit() & mapped != 0 {
             // Every context: the bits are cleared, too.
             used |= context.age(&map, pages);
         }

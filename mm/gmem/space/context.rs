@@ -6,7 +6,8 @@ use crate::{
     advice::pin,
     device::{
         mmu::Pmap,
-        registry::Device, //
+        registry::Device,
+        scratch::Batch, //
     },
     range::PageRange,
     space::{
@@ -14,7 +15,7 @@ use crate::{
             MapLock,
             Space, //
         },
-        batch::Batch,
+        entry::Entry,
         walks::Walks, //
     },
     sys::MapRun, //
@@ -35,7 +36,7 @@ use kernel::{
 };
 
 /// The largest number of contexts of one address space: bits in a directory entry.
-pub(crate) const MAX_CONTEXTS: usize = 16;
+pub(crate) const MAX_CONTEXTS: usize = Entry::CONTEXTS as usize;
 
 /// The scratch memory of so many faults is kept for others to come.
 const MAX_SPARES: usize = 4;

@@ -9,12 +9,15 @@
 use crate::{
     range::{
         PageRange,
-        BLOCK_ORDER, //
+        BLOCK_ORDER,
+        BLOCK_PAGES,
+        PAGE_SHIFT, //
     },
     space::entry::{
         Entry,
         Holder, //
-    }, //
+    },
+    sys::MapRun, //
 };
 use core::{
     cell::Cell,
@@ -45,12 +48,17 @@ const _: () = assert!(Entry::BITS <= Value::BITS);
 pub(crate) struct Enter {
     /// Who holds the pages.
     pub(crate) holder: Holder,
+    /// The frame of the first one in the memory of the holder, and those behind it of the others;
+    /// [`None`] if it is not known.
+    pub(crate) frame: Option<u64>,
     /// The contexts that are about to map them, one bit each.
     pub(crate) contexts: u16,
     /// Was write access validated?
     pub(crate) writable: bool,
     /// Are the pages copies of what the holder has?
     pub(crate) duplicated: bool,
+    /// Are the pages of a kind that never moves to a device?
+    pub(crate) fixed: bool,
 }
 
 /// How much a directory knows.
@@ -146,10 +154,17 @@ impl Directory {
             return Err(EINVAL);
         }
         let order = if huge { BLOCK_ORDER } else { 0 };
-        let new = Entry::new(new.holder)
-            .with_contexts(new.contexts)
-            .with_writable(new.writable)
-            .with_duplicated(new.duplicated);
+        let new = |page: usize| {
+            let frame = new
+                .frame
+                .map(|frame| frame.wrapping_add(page.wrapping_sub(first) as u64));
+
+            Entry::new(new.holder, frame)
+                .with_contexts(new.contexts)
+                .with_writable(new.writable)
+                .with_duplicated(new.duplicated)
+                .with_fixed(new.fixed)
+        };
         let below = Cell::new(0);
 
         self.values.store_range(
@@ -160,7 +175,7 @@ impl Directory {
                 let old = entry(found.value);
                 let is_smaller = found.order < order;
 
-                if would_lose(old, new, is_smaller) {
+                if would_lose(old, new(found.base), is_smaller) {
                     return Err(EBUSY);
                 }
                 if is_smaller {
@@ -168,7 +183,8 @@ impl Directory {
                 }
                 Ok(())
             },
-            |old| {
+            |page, old| {
+                let new = new(page);
                 let merged = match old.map(entry) {
                     Some(old) if old.holder() == new.holder() => merge(old, new),
                     _ => new,
@@ -225,6 +241,19 @@ impl Directory {
 
             keep(left.with_duplicated(duplicated), Update::Erase)
         });
+    }
+
+    /// Returns the contexts that may map a page of `range`, one bit each. Takes no lock.
+    pub(crate) fn contexts(&self, range: PageRange) -> u16 {
+        let mut contexts = 0;
+
+        if let Some((first, last)) = bounds(range) {
+            let _: ControlFlow<()> = self.values.for_each(first, last, Some(MAPPED), |found| {
+                contexts |= entry(found.value).contexts();
+                ControlFlow::Continue(())
+            });
+        }
+        contexts
     }
 
     /// Counts what the directory knows, entry by entry. Takes no lock.
@@ -342,9 +371,10 @@ fn keep(entry: Entry, otherwise: Update) -> Update {
 }
 
 /// Would storing `new` in place of `old`, merged as [`Directory::enter`] does, forget that a
-/// context maps the page, that it may write to it, or what was asked for the page?
+/// context maps the page, that it may write to it, or that there are copies?
 fn would_lose(old: Entry, new: Entry, is_smaller: bool) -> bool {
-    if old.holder() != new.holder() {
+    let frames = old.frame().zip(new.frame());
+    if old.holder() != new.holder() || frames.is_some_and(|(old, new)| old != new) {
         return old.is_mapped();
     }
     is_smaller && ((old.is_writable() && !new.is_writable()) || old.is_duplicated())
@@ -355,4 +385,15 @@ fn merge(old: Entry, new: Entry) -> Entry {
     new.with_contexts(old.contexts())
         .with_writable(old.is_writable() || new.is_writable())
         .with_duplicated(old.is_duplicated() || new.is_duplicated())
+}
+
+/// The pages of a run.
+pub(crate) fn pages_of_run(run: &MapRun) -> Option<PageRange> {
+    PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages))
+}
+
+/// Is the run a block that a device may hold in one entry?
+pub(crate) fn is_huge(run: &MapRun) -> bool {
+    u64::from(run.nr_pages) == BLOCK_PAGES
+        && (run.va | run.addr) & ((BLOCK_PAGES << PAGE_SHIFT) - 1) == 0
 }

@@ -11,30 +11,50 @@ pub(crate) type Holder = u8;
 /// The entry is a cache. That a page is not held by a device, or is mapped by no context, may be
 /// out of date only in the safe direction: the CPU page table and the folio decide who holds a
 /// page, and a context named here may have lost its device page-table entry already. A context that
-/// has one is always named.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// has one is always named. While any context is named, the frame is that of the page: every change
+/// of the CPU page table takes the contexts out first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Entry(u64);
 
 impl Entry {
     /// The number of bits of an entry; every pattern is a valid entry.
-    pub(crate) const BITS: u32 = 24;
+    pub(crate) const BITS: u32 = 56;
     /// The highest device number.
     pub(crate) const MAX_HOLDER: Holder = 63;
 
     const MASK: u64 = (1 << Self::BITS) - 1;
+    /// Set: a device holds the page, whose number and frame are below. Clear: a frame of the host.
+    const ON_DEVICE: u64 = 1 << 36;
+    /// All bits set: not known. So are frames from here on: 256 TiB.
+    const HOST_FRAME: u64 = (1 << 36) - 1;
+    /// As above: 4 TiB of a device.
+    const DEVICE_FRAME: u64 = (1 << 30) - 1;
+    const HOLDER_SHIFT: u32 = 30;
     const HOLDER: u64 = 0x3f;
-    const CONTEXT_SHIFT: u32 = 6;
+    const CONTEXT_SHIFT: u32 = 37;
     const CONTEXT_MASK: u64 = 0xffff << Self::CONTEXT_SHIFT;
-    const WRITABLE: u64 = 1 << 22;
-    const DUPLICATED: u64 = 1 << 23;
+    const WRITABLE: u64 = 1 << 53;
+    const DUPLICATED: u64 = 1 << 54;
+    const FIXED: u64 = 1 << 55;
 
-    /// An entry of a page that `holder` holds and no context maps. A number above
-    /// [`Entry::MAX_HOLDER`] is no device and gives the host.
-    pub(crate) const fn new(holder: Holder) -> Self {
-        if holder > Self::MAX_HOLDER {
-            return Self(0);
+    /// An entry of a page that `holder` has in this frame of its memory, and no context maps. A
+    /// number above [`Entry::MAX_HOLDER`] is no device and gives an unknown frame of the host.
+    pub(crate) const fn new(holder: Holder, frame: Option<u64>) -> Self {
+        let (holder, frame) = if holder > Self::MAX_HOLDER {
+            (0, None)
+        } else {
+            (holder, frame)
+        };
+        let (place, unknown) = if holder == 0 {
+            (0, Self::HOST_FRAME)
+        } else {
+            let device = Self::ON_DEVICE | (holder as u64) << Self::HOLDER_SHIFT;
+            (device, Self::DEVICE_FRAME)
+        };
+        match frame {
+            Some(frame) if frame < unknown => Self(place | frame),
+            _ => Self(place | unknown),
         }
-        Self(holder as u64)
     }
 
     /// Unpacks an entry; the bits above [`Entry::BITS`] are ignored.
@@ -49,7 +69,26 @@ impl Entry {
 
     /// The device that holds the page, or 0.
     pub(crate) const fn holder(self) -> Holder {
-        (self.0 & Self::HOLDER) as Holder
+        if self.0 & Self::ON_DEVICE == 0 {
+            return 0;
+        }
+        (self.0 >> Self::HOLDER_SHIFT & Self::HOLDER) as Holder
+    }
+
+    /// The frame of the first page that the entry covers, in the memory of its holder; [`None`]
+    /// when it is not known.
+    pub(crate) const fn frame(self) -> Option<u64> {
+        let mask = if self.0 & Self::ON_DEVICE == 0 {
+            Self::HOST_FRAME
+        } else {
+            Self::DEVICE_FRAME
+        };
+        let frame = self.0 & mask;
+        if frame == mask {
+            None
+        } else {
+            Some(frame)
+        }
     }
 
     /// Is the page in device memory?
@@ -75,6 +114,12 @@ impl Entry {
     /// Are there read-only copies of the page on devices?
     pub(crate) const fn is_duplicated(self) -> bool {
         self.0 & Self::DUPLICATED != 0
+    }
+
+    /// Is the page of a kind that never moves to a device?
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask"))]
+    pub(crate) const fn is_fixed(self) -> bool {
+        self.0 & Self::FIXED != 0
     }
 
     /// Is there anything in the entry worth keeping when no context maps the page?
@@ -110,6 +155,12 @@ impl Entry {
     #[must_use]
     pub(crate) const fn with_duplicated(self, on: bool) -> Self {
         self.with_flag(Self::DUPLICATED, on)
+    }
+
+    /// The same, fixed or not.
+    #[must_use]
+    pub(crate) const fn with_fixed(self, on: bool) -> Self {
+        self.with_flag(Self::FIXED, on)
     }
 
     const fn with_flag(self, flag: u64, on: bool) -> Self {

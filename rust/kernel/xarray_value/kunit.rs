@@ -25,7 +25,7 @@ mod tests {
         ///
         /// As [`ValueArray::store_range`].
         fn store(&self, index: usize, order: u32, value: Value, marks: Marks) -> Result {
-            self.store_range(index, index, order, |_| Ok(()), |_| (value, marks))
+            self.store_range(index, index, order, |_| Ok(()), |_, _| (value, marks))
         }
 
         /// Removes every entry and every reservation that covers an index of `first..=last`, whole,
@@ -105,7 +105,7 @@ mod tests {
             last,
             0,
             |_| Ok(()),
-            |old| {
+            |_, old| {
                 assert_eq!(old, None);
                 next += 1;
                 (value(next), PLAIN)
@@ -123,12 +123,12 @@ mod tests {
             last,
             0,
             |_| Ok(()),
-            |old| (value(old.map_or(0, Value::bits) + 1), PLAIN),
+            |_, old| (value(old.map_or(0, Value::bits) + 1), PLAIN),
         )?;
         assert_eq!(array.load(last), Some(found(last, 0, 1001)));
         // A store that cannot be done whole changes nothing.
         assert_eq!(
-            array.store_range(last, last + 64, 0, |_| Ok(()), |_| (value(7), PLAIN)),
+            array.store_range(last, last + 64, 0, |_| Ok(()), |_, _| (value(7), PLAIN)),
             Err(EAGAIN)
         );
         assert_eq!(array.load(last), Some(found(last, 0, 1001)));
@@ -171,7 +171,7 @@ mod tests {
             1200,
             0,
             |_| Ok(()),
-            |_| (value(1), Marks::NONE.with(Mark::Mark0, true)),
+            |_, _| (value(1), Marks::NONE.with(Mark::Mark0, true)),
         )?;
         assert_eq!(covered(&array, 0, usize::MAX, Some(Mark::Mark0)), 171);
         array.reserve_entry(1024, 9)?;
@@ -190,7 +190,7 @@ mod tests {
 
         array.reserve_entry(0, 9)?;
         array.reserve_leaves(0, 511)?;
-        array.store_range(0, 511, 0, |_| Ok(()), |_| (value(3), PLAIN))?;
+        array.store_range(0, 511, 0, |_| Ok(()), |_, _| (value(3), PLAIN))?;
         assert_eq!(covered(&array, 0, usize::MAX, None), 512);
         Ok(())
     }
@@ -203,7 +203,7 @@ mod tests {
         array.store(0, 0, value(9), PLAIN)?;
         assert_eq!(array.load(0), Some(found(0, 0, 9)));
         array.reserve_leaves(0, 70)?;
-        array.store_range(1, 70, 0, |_| Ok(()), |_| (value(8), PLAIN))?;
+        array.store_range(1, 70, 0, |_| Ok(()), |_, _| (value(8), PLAIN))?;
         assert_eq!(array.load(0), Some(found(0, 0, 9)));
         assert_eq!(array.load(70), Some(found(70, 0, 8)));
 
@@ -254,12 +254,12 @@ mod tests {
 
         array.reserve_leaves(512, 1023)?;
         array.reserve_entry(1024, 9)?;
-        array.store_range(512, 1023, 0, |_| Ok(()), |_| (value(1), PLAIN))?;
+        array.store_range(512, 1023, 0, |_| Ok(()), |_, _| (value(1), PLAIN))?;
         array.store(1024, 9, value(1), PLAIN)?;
         vacate(Reserved::Keep, Update::Vacate);
         assert_eq!(covered(&array, 0, usize::MAX, None), 0);
         vacate(Reserved::Keep, Update::Erase);
-        array.store_range(512, 1023, 0, |_| Ok(()), |_| (value(2), PLAIN))?;
+        array.store_range(512, 1023, 0, |_| Ok(()), |_, _| (value(2), PLAIN))?;
         array.store(1024, 9, value(2), PLAIN)?;
         assert_eq!(covered(&array, 0, usize::MAX, None), 1024);
 
@@ -277,7 +277,7 @@ mod tests {
 
         array.reserve_leaves(10, 19)?;
         array.reserve_entry(512, 9)?;
-        array.store_range(10, 19, 0, |_| Ok(()), |_| (value(1), marked))?;
+        array.store_range(10, 19, 0, |_| Ok(()), |_, _| (value(1), marked))?;
         array.store(512, 9, value(1), marked)?;
         array.update(
             12,

@@ -11,6 +11,8 @@ struct Model {
     contexts: u16,
     writable: bool,
     duplicated: bool,
+    fixed: bool,
+    frame: Option<u64>,
 }
 
 impl Model {
@@ -20,6 +22,8 @@ impl Model {
             contexts: entry.contexts(),
             writable: entry.is_writable(),
             duplicated: entry.is_duplicated(),
+            fixed: entry.is_fixed(),
+            frame: entry.frame(),
         }
     }
 }
@@ -30,6 +34,7 @@ enum Step {
     Remove(u16),
     Writable(bool),
     Duplicated(bool),
+    Fixed(bool),
     Pack,
 }
 
@@ -39,15 +44,22 @@ fn step() -> impl Strategy<Value = Step> {
         any::<u16>().prop_map(Step::Remove),
         any::<bool>().prop_map(Step::Writable),
         any::<bool>().prop_map(Step::Duplicated),
+        any::<bool>().prop_map(Step::Fixed),
         Just(Step::Pack),
     ]
 }
 
 proptest! {
     #[test]
-    fn fields_are_independent(holder in 0u8..=Entry::MAX_HOLDER, steps in prop::collection::vec(step(), 0..40)) {
-        let mut entry = Entry::new(holder);
-        let mut model = Model { holder, ..Model::default() };
+    fn fields_are_independent(
+        holder in 0u8..=Entry::MAX_HOLDER,
+        frame in prop::option::of(0..1u64 << 37),
+        steps in prop::collection::vec(step(), 0..40),
+    ) {
+        let mut entry = Entry::new(holder, frame);
+        let max = if holder == 0 { (1 << 36) - 1 } else { (1 << 30) - 1 };
+        let frame = frame.filter(|frame| *frame < max);
+        let mut model = Model { holder, frame, ..Model::default() };
         for step in steps {
             match step {
                 Step::Add(contexts) => {
@@ -67,6 +79,10 @@ proptest! {
                 Step::Duplicated(on) => {
                     entry = entry.with_duplicated(on);
                     model.duplicated = on;
+                }
+                Step::Fixed(on) => {
+                    entry = entry.with_fixed(on);
+                    model.fixed = on;
                 }
                 Step::Pack => entry = Entry::from_bits(entry.bits()),
             }
@@ -89,6 +105,8 @@ proptest! {
 
 #[test]
 fn an_unknown_device_is_the_host() {
-    assert_eq!(Entry::new(Entry::MAX_HOLDER + 1), Entry::new(0));
-    assert!(!Entry::new(255).on_device());
+    let unknown = Entry::new(Entry::MAX_HOLDER + 1, Some(1));
+    assert_eq!(unknown, Entry::new(0, None));
+    assert!(!Entry::new(255, None).on_device());
+    assert_eq!(unknown.frame(), None);
 }

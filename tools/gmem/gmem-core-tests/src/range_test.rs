@@ -40,6 +40,9 @@ proptest! {
         let common: BTreeSet<u64> = x.intersection(&y).copied().collect();
         prop_assert_eq!(a.intersect(b).map(set).unwrap_or_default(), common.clone());
         prop_assert_eq!(a.intersect(b).is_none(), common.is_empty());
+        let both: BTreeSet<u64> = x.union(&y).copied().collect();
+        let hull = both.first().zip(both.last()).map(|(first, last)| (*first..=*last).collect());
+        prop_assert_eq!(set(a.hull(b)), hull.unwrap_or_default());
         match a.join(b) {
             Some(both) => prop_assert_eq!(set(both), x.union(&y).copied().collect()),
             None => prop_assert_ne!(a.end(), b.first()),
