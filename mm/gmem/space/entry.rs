@@ -21,6 +21,8 @@ impl Entry {
     pub(crate) const BITS: u32 = 56;
     /// The highest device number.
     pub(crate) const MAX_HOLDER: Holder = 63;
+    /// The number of contexts of an address space.
+    pub(crate) const CONTEXTS: u32 = 16;
 
     const MASK: u64 = (1 << Self::BITS) - 1;
     /// Set: a device holds the page, whose number and frame are below. Clear: a frame of the host.
