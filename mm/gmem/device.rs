@@ -5,6 +5,7 @@
 mod alloc;
 mod arrivals;
 pub(crate) mod chunk;
+mod churn;
 pub(crate) mod dmem;
 pub(crate) mod holds;
 mod line;
@@ -13,7 +14,6 @@ pub(crate) mod mmu;
 pub(crate) mod node;
 pub(crate) mod pools;
 mod rank;
-mod refault;
 pub(crate) mod registry;
 pub(crate) mod reserve;
 pub(crate) mod run;

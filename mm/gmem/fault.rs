@@ -10,6 +10,7 @@ pub(crate) mod part;
 pub(crate) mod pingpong;
 pub(crate) mod prefetch;
 pub(crate) mod readahead;
+mod refault;
 mod replicate;
 pub(crate) mod serve;
 pub(crate) mod to_device;

@@ -10,7 +10,7 @@
 //! - [`Ranking`]: what leaves. The simulator compares it with others.
 //! - [`readahead::Ahead`]: what to bring before it is asked for.
 //! - [`pingpong::Bounces`]: which blocks to leave in place because they would only bounce.
-//! - [`refault::Refaults`]: which blocks stay on the host because they would be evicted at once.
+//! - [`churn::Churns`]: which blocks stay on the host because they would be evicted at once.
 //! - [`fault_size::Fault`]: how much to bring for a fault.
 //!
 //! # Units
@@ -39,6 +39,8 @@
 //! ends, because [`Search`] has patience for so many units in use and then takes the next one.
 //! A caller that cannot take a folio apart evicts it.
 
+#[path = "policy/churn.rs"]
+pub(crate) mod churn;
 #[path = "policy/fault_size.rs"]
 pub(crate) mod fault_size;
 #[path = "policy/ghost.rs"]
@@ -51,8 +53,6 @@ pub(crate) mod pingpong;
 pub(crate) mod ranking;
 #[path = "policy/readahead.rs"]
 pub(crate) mod readahead;
-#[path = "policy/refault.rs"]
-pub(crate) mod refault;
 #[path = "policy/replacement.rs"]
 mod replacement;
 #[path = "policy/unit.rs"]

@@ -146,9 +146,19 @@ impl ValueArray {
     ///
     /// What is returned was in the array, with that extent, at some instant during the call.
     pub fn load(&self, index: usize) -> Option<Found> {
-        let (found, is_live) = self.find(index, index, None)?;
+        let _rcu = rcu::read_lock();
 
-        is_live.then_some(found)
+        loop {
+            let (base, word) = Walk::new(self, index, 0).peek()?;
+            // As in `find`.
+            let Some(word) = word else {
+                continue;
+            };
+            let found = word.found(base);
+            if base <= index && found.last() >= index {
+                return word.is_live().then_some(found);
+            }
+        }
     }
 
     /// Calls `f` for every entry that covers an index of `first..=last` and has `mark`, in order of
@@ -232,10 +242,8 @@ impl ValueArray {
         let mut old = walk.load(&lock);
         for end in ends(first, last, order) {
             let same = old.filter(|word| word.is_live() && word.order() == order);
-            let (value, marks) = f(
-                end >> order << order,
-                same.map(|word| word.found(end).value),
-            );
+            let same = same.map(|word| word.found(end).value);
+            let (value, marks) = f(end >> order << order, same);
 
             walk.store(Some(Word::live(order, value)), marks, &lock)?;
             if end == last {

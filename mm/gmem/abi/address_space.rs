@@ -143,7 +143,7 @@ fn fault(
         purpose,
     };
     let served = serve::serve(&context, request)?;
-    if purpose == Purpose::Demand {
+    if purpose == Purpose::Demand && !served.around.is_empty() {
         readahead::faulted(context.into(), served, request.write);
     }
     Ok(())

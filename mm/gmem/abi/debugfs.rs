@@ -111,6 +111,7 @@ fn stats(device: &Arc<Device>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "evict_wait {}", inner.waits.get())?;
     writeln!(f, "evict_direct {}", inner.direct.get())?;
     writeln!(f, "bounced {}", inner.bounced.get())?;
+    writeln!(f, "refaults {}", inner.refaults.get())?;
     writeln!(f, "ahead {}", inner.ahead.get())
 }
 

@@ -251,6 +251,28 @@ int toy_access(struct toy_client *client, u64 va, void *buf, size_t len, u32 acc
 	return 0;
 }
 
+/* The device loses an entry, without a word to GMEM. */
+void toy_lose(struct toy_client *client, u64 va)
+{
+	toy_pmap_release(client->pmap, va, PAGE_SIZE);
+	toy_tlb_invl(client->pmap, va, PAGE_SIZE);
+}
+
+/* What the driver itself does when GMEM enters a page. */
+void toy_enter_again(struct toy_client *client, u64 va)
+{
+	u64 bits = xa_to_value(xa_load(&client->pmap->entries, va >> PAGE_SHIFT));
+	struct gm_map map = {
+		.va = va & PAGE_MASK,
+		.addr = bits & PAGE_MASK,
+		.nr_pages = 1,
+		.flags = bits & ~PAGE_MASK,
+	};
+
+	toy_pmap_prepare(client->pmap, map.va, PAGE_SIZE);
+	toy_pmap_enter(client->pmap, &map, 1);
+}
+
 /* Whether the device maps a page of its own memory there. */
 bool toy_maps_local(struct toy_client *client, u64 va)
 {

@@ -3,9 +3,9 @@
 //! When the units of a memory arrived, and which of them were evicted at once.
 
 use crate::policy::{
-    refault::{
-        Refault,
-        Refaults, //
+    churn::{
+        Churn,
+        Churns, //
     },
     unit::CHUNK_SLOTS,
     Key,
@@ -21,7 +21,7 @@ pub(super) struct Arrivals {
     now: u32,
     /// One for each slot.
     arrived: KVVec<u32>,
-    refaults: Refaults<KVec<Refault>>,
+    churns: Churns<KVec<Churn>>,
 }
 
 impl Arrivals {
@@ -34,7 +34,7 @@ impl Arrivals {
         Ok(Self {
             now: 0,
             arrived: KVVec::from_elem(0, slots, GFP_KERNEL)?,
-            refaults: Refaults::new(KVec::from_elem(Refault::default(), ENTRIES, GFP_KERNEL)?),
+            churns: Churns::new(KVec::from_elem(Churn::default(), ENTRIES, GFP_KERNEL)?),
         })
     }
 
@@ -59,13 +59,13 @@ impl Arrivals {
     /// Notes that some were evicted.
     pub(super) fn left(&mut self, leaving: &Leaving) {
         for (key, arrived) in leaving.units.iter().take(leaving.len) {
-            self.refaults.evicted(*key, *arrived, self.now);
+            self.churns.evicted(*key, *arrived, self.now);
         }
     }
 
     /// Returns whether a unit was evicted as soon as it came several times in a row.
     pub(super) fn is_pushed_out(&mut self, key: Key) -> bool {
-        self.refaults.is_pushed_out(key, self.now)
+        self.churns.is_pushed_out(key, self.now)
     }
 
     /// Notes that a whole chunk became slots.

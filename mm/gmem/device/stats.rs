@@ -50,6 +50,8 @@ pub(crate) struct Stats {
     pub(crate) waits: Counter,
     /// Faults that left a block in place because it bounced.
     pub(crate) bounced: Counter,
+    /// Faults that the directory answered.
+    pub(crate) refaults: Counter,
     /// Bytes that came before they were asked for.
     pub(crate) ahead: Counter,
     /// Bytes that a fault evicted by itself.
@@ -72,6 +74,7 @@ impl Stats {
             demands: Counter::new(),
             waits: Counter::new(),
             bounced: Counter::new(),
+            refaults: Counter::new(),
             ahead: Counter::new(),
             direct: Counter::new(),
             duplicated: Counter::new(),

@@ -40,14 +40,28 @@ use crate::{
 };
 use kernel::{
     bindings,
-    mm::device::hmm::{
-        self,
-        PagePfn, //
+    mm::device::{
+        hmm::{
+            self,
+            PagePfn, //
+        },
+        vma as vma_info, //
     },
     page::PAGE_SHIFT,
     prelude::*,
     sync::Arc, //
 };
+
+/// What a run is.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// A block that is one entry.
+    huge: bool,
+    /// Copies.
+    copy: bool,
+    /// Of pages that never move.
+    fixed: bool,
+}
 
 impl Part<'_> {
     /// Reads the page table and enters what it says.
@@ -97,14 +111,11 @@ impl Part<'_> {
             // What did not come is not asked for yet.
             return Ok(Try::Remote(piece.end()));
         }
-        if !self.enter(range, &read, drafts, maps)? {
+        if !self.enter(at, range, &read, drafts, maps)? {
             return Ok(Try::Collision);
         }
         work.served.brought = work.served.brought.hull(range);
-        if let Some(memory) = self.memory {
-            let space = self.context.space.key();
-            memory.touch(maps.iter().filter_map(|run| local_run(run, space)));
-        }
+        touch(self.memory, maps, self.context.space.key());
         Ok(if remote {
             Try::Remote(piece.end())
         } else {
@@ -125,6 +136,7 @@ impl Part<'_> {
     /// Enters what was read, unless it is stale.
     fn enter(
         &self,
+        at: &Attempt<'_>,
         range: PageRange,
         read: &Read<'_>,
         drafts: &mut Drafts,
@@ -147,8 +159,12 @@ impl Part<'_> {
             return Ok(false);
         }
         for run in maps.iter() {
-            let copy = is_local(run) && is_copy(drafts, run.va >> PAGE_SHIFT, range, read);
-            match self.note(&map, run, huge, copy) {
+            let kind = Kind {
+                huge,
+                copy: is_local(run) && is_copy(drafts, run.va >> PAGE_SHIFT, range, read),
+                fixed: !vma_info::is_anonymous(at.vma),
+            };
+            match self.note(&map, run, kind) {
                 Err(e) if e == EBUSY || e == EEXIST || e == EAGAIN => {
                     drop(map);
                     space.forget(block_of(range));
@@ -184,8 +200,9 @@ impl Part<'_> {
         Ok(true)
     }
 
-    /// Notes in the directory that a run, perhaps of copies, is about to be mapped.
-    fn note(&self, map: &MapLock<'_>, run: &MapRun, huge: bool, copy: bool) -> Result {
+    /// Notes in the directory that a run is about to be mapped.
+    fn note(&self, map: &MapLock<'_>, run: &MapRun, kind: Kind) -> Result {
+        let Kind { huge, copy, fixed } = kind;
         let Context { device, space, .. } = self.context;
         let pages = pages_of_run(run).ok_or(EFAULT)?;
         let local = is_local(run);
@@ -199,7 +216,7 @@ impl Part<'_> {
             contexts: self.context.bit(),
             writable: run.flags & bindings::GM_ACCESS_WRITE != 0,
             duplicated: copy,
-            fixed: false,
+            fixed,
         };
         space.directory.enter(map, pages, huge, note)?;
         if !local {
@@ -321,14 +338,26 @@ fn build(
             nr_pages: 1,
             flags: kind | access,
         };
-        if let Some(last) = maps.last_mut().filter(|_| joins) {
-            let len = u64::from(last.nr_pages) << PAGE_SHIFT;
-            if last.flags == run.flags && last.va + len == run.va && last.addr + len == run.addr {
-                last.nr_pages += 1;
-                continue;
-            }
+        push(maps, run, joins);
+    }
+}
+
+/// Adds a run, to the last one if it continues that and may join it.
+pub(crate) fn push(maps: &mut KVVec<MapRun>, run: MapRun, joins: bool) {
+    if let Some(last) = maps.last_mut().filter(|_| joins) {
+        let len = u64::from(last.nr_pages) << PAGE_SHIFT;
+        if last.flags == run.flags && last.va + len == run.va && last.addr + len == run.addr {
+            last.nr_pages += run.nr_pages;
+            return;
         }
-        let full = maps.push_within_capacity(run);
-        debug_assert!(full.is_ok());
+    }
+    let full = maps.push_within_capacity(run);
+    debug_assert!(full.is_ok());
+}
+
+/// Notes that a device maps what of the runs is in its memory.
+pub(crate) fn touch(memory: Option<&Arc<Memory>>, maps: &[MapRun], space: usize) {
+    if let Some(memory) = memory {
+        memory.touch(maps.iter().filter_map(|run| local_run(run, space)));
     }
 }

@@ -28,7 +28,8 @@ use crate::{
             Served,
             Try,
             Work, //
-        }, //
+        },
+        refault::Refault, //
     },
     range::PageRange,
     reclaim::waiting::Waiting,
@@ -85,6 +86,21 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
     let mm = context.space.mm()?.mmget_not_zero().ok_or(ESRCH)?;
     // The last reference may be ours; tearing an mm down here would wait for ourselves.
     let mm = MmWithUser::into_mmput_async(mm);
+    let batch = faulting.batch()?;
+    let refault = Refault {
+        context,
+        mm: &mm,
+        memory: entered.memory(),
+        request,
+    };
+    if let Some(brought) = refault.serve(&mut batch.maps) {
+        count(context, request, false, &Ok(()));
+        // Nothing came, and nothing is to come ahead.
+        return Ok(Served {
+            brought,
+            ..Served::default()
+        });
+    }
     let payer = Payer::of(&mm)?;
     let part = Part {
         context,
@@ -95,7 +111,7 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
         request,
     };
     let mut work = Work {
-        batch: faulting.batch()?,
+        batch,
         waiting: Waiting::new(),
         may_drain: true,
         served: Served::default(),
@@ -103,9 +119,29 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
     let result = part.serve_all(&mut work);
 
     if request.purpose != Purpose::Ahead {
-        part.count(work.waiting.waited, &result);
+        count(context, request, work.waiting.waited, &result);
     }
     result.map(|()| work.served)
+}
+
+/// Counts the request, and what it came to.
+fn count(context: &Context, request: Request, waited: bool, result: &Result) {
+    let Request {
+        range,
+        write,
+        purpose,
+    } = request;
+    let parts = &context.device.parts;
+    let access = if write { 3 } else { 1 };
+
+    sys::count(sys::Event::Fault, 1);
+    parts.stats.faults.add(1);
+    if purpose.is_demand() {
+        parts.stats.demands.add(1);
+        parts.stats.waits.add(usize::from(waited));
+    }
+    let (start, len) = (range.start_byte() as usize, range.len_bytes() as usize);
+    sys::trace_fault(parts.id, start, len, access, result);
 }
 
 /// An error, and where to go on when it does not end the request.
@@ -139,26 +175,6 @@ impl Part<'_> {
             }
         }
         result
-    }
-
-    /// Counts the request, and what it came to.
-    fn count(&self, waited: bool, result: &Result) {
-        let Request {
-            range,
-            write,
-            purpose,
-        } = self.request;
-        let parts = &self.context.device.parts;
-        let access = if write { 3 } else { 1 };
-
-        sys::count(sys::Event::Fault, 1);
-        parts.stats.faults.add(1);
-        if purpose.is_demand() {
-            parts.stats.demands.add(1);
-            parts.stats.waits.add(usize::from(waited));
-        }
-        let (start, len) = (range.start_byte() as usize, range.len_bytes() as usize);
-        sys::trace_fault(parts.id, start, len, access, result);
     }
 
     /// hmadvise() tells of a hole in its own way.

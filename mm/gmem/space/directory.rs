@@ -25,6 +25,11 @@ use core::{
 };
 use kernel::{
     prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Relaxed, //
+    },
     xarray_value::{
         Found,
         Mark,
@@ -82,6 +87,8 @@ pub(crate) trait MapLocked {}
 pub(crate) struct Directory {
     #[pin]
     values: ValueArray,
+    /// How often pages were taken from contexts; changes under the map lock.
+    taken: Atomic<u64>,
 }
 
 impl Directory {
@@ -89,6 +96,7 @@ impl Directory {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             values <- ValueArray::new(),
+            taken: Atomic::new(0),
         })
     }
 
@@ -194,6 +202,18 @@ impl Directory {
         )
     }
 
+    /// Notes that contexts map what is mapped in `range` already, which covers entries whole.
+    pub(crate) fn join(&self, _map: &impl MapLocked, range: PageRange, contexts: u16) {
+        if let Some((first, last)) = bounds(range) {
+            let add = |found: Found| {
+                let (value, marks) = packed(entry(found.value).with_contexts(contexts));
+                Update::Replace(value, marks)
+            };
+            self.values
+                .update(first, last, Some(MAPPED), Reserved::Keep, add);
+        }
+    }
+
     /// Takes the pages of `range` from all contexts.
     ///
     /// Entries change whole. `f` is told which contexts had mapped which pages, in order of
@@ -241,6 +261,12 @@ impl Directory {
 
             keep(left.with_duplicated(duplicated), Update::Erase)
         });
+    }
+
+    /// Returns how often pages were taken from contexts. What a lookup after this said is still
+    /// true under the map lock if the number is the same.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Acquire)
     }
 
     /// Returns the contexts that may map a page of `range`, one bit each. Takes no lock.
@@ -299,6 +325,7 @@ impl Directory {
         let Some((mut next, last)) = bounds(range) else {
             return;
         };
+        self.taken.add(1, Relaxed);
         loop {
             let mut run: Option<(u16, PageRange)> = None;
             let mut rest = None;

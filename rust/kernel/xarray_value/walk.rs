@@ -54,6 +54,22 @@ impl<'a> Walk<'a> {
         Word::from_entry(unsafe { bindings::xas_load(&mut self.xas) })
     }
 
+    /// Walks to the slot of the index that this state was made for, without the lock.
+    ///
+    /// The caller is in an RCU read-side critical section. Returns the first index of the slot, and
+    /// the word unless the entry is an internal one; [`None`] for an empty slot.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<(usize, Option<Word>)> {
+        // SAFETY: `self.xas` is valid by the type invariant, and nodes do not go away under RCU.
+        let entry = unsafe { bindings::xas_load(&mut self.xas) };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: As above. Of a sibling slot this is the index of the slot that it stands for.
+        let base = unsafe { bindings::xas_slot_index(&self.xas) };
+        Some((base, Word::from_entry(entry)))
+    }
+
     /// Walks to the slot of the next index, for a state made for an entry of order 0.
     pub(super) fn load_next(&mut self, _lock: &Locked<'_>) -> Option<Word> {
         // SAFETY: `self.xas` is valid by the type invariant and the lock is held.

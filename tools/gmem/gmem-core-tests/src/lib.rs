@@ -22,11 +22,11 @@ core_file! {
 }
 
 mod attributes_test;
+mod churn_test;
 mod entry_test;
 mod fault_size_test;
 mod lru_test;
 mod policy_test;
 mod range_test;
 mod ranking_test;
-mod refault_test;
 mod va_test;

@@ -6,7 +6,7 @@
 //! small limit, makes each push the others out: megabytes migrate for every page that it uses. Such
 //! a block is better left on the host for a while, where the device reaches it remotely.
 //!
-//! Time is counted in pages that arrived at the device. A block *refaults* when it comes back less
+//! Time is counted in pages that arrived at the device. A block *churns* when it comes back less
 //! than [`SOON`] pages after an eviction that came less than [`SOON`] pages after it had arrived.
 //! Only evictions count: what a program, a CPU fault or another device took is not short of room.
 
@@ -20,12 +20,12 @@ use core::ops::DerefMut;
 pub(crate) const SOON: u32 = 8 * CHUNK_PAGES as u32;
 /// A memory of so many pages or fewer has too little room without a limit, too.
 pub(crate) const SMALL: usize = SOON as usize;
-/// So many refaults in a row are too many.
-pub(crate) const REFAULTS: u8 = 3;
+/// So many churns in a row are too many.
+pub(crate) const TIMES: u8 = 3;
 
 /// What is known of one block or slot; starts empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Refault {
+pub(crate) struct Churn {
     key: Option<Key>,
     /// When it was evicted.
     left: u32,
@@ -36,15 +36,15 @@ pub(crate) struct Refault {
 /// The table of a memory; `T` holds the entries. One that is new takes the entry of another one
 /// with the same hash.
 #[derive(Debug)]
-pub(crate) struct Refaults<T>(T);
+pub(crate) struct Churns<T>(T);
 
-impl<T: DerefMut<Target = [Refault]>> Refaults<T> {
+impl<T: DerefMut<Target = [Churn]>> Churns<T> {
     /// Nothing left yet.
     pub(crate) const fn new(entries: T) -> Self {
         Self(entries)
     }
 
-    fn entry(&mut self, key: Key) -> Option<&mut Refault> {
+    fn entry(&mut self, key: Key) -> Option<&mut Churn> {
         let len = self.0.len() as u64;
         let at = (u64::from(key.hash()).wrapping_mul(len) >> 32) as usize;
         self.0.get_mut(at)
@@ -60,13 +60,13 @@ impl<T: DerefMut<Target = [Refault]>> Refaults<T> {
         let before = if again { entry.times } else { 0 };
 
         if early {
-            *entry = Refault {
+            *entry = Churn {
                 key: Some(key),
                 left: now,
                 times: before.saturating_add(1),
             };
         } else if entry.key == Some(key) {
-            *entry = Refault::default();
+            *entry = Churn::default();
         }
     }
 
@@ -77,10 +77,10 @@ impl<T: DerefMut<Target = [Refault]>> Refaults<T> {
             return false;
         };
         let soon = now.wrapping_sub(entry.left) < SOON;
-        let pushed = entry.key == Some(key) && entry.times >= REFAULTS && soon;
+        let pushed = entry.key == Some(key) && entry.times >= TIMES && soon;
 
         if pushed {
-            *entry = Refault::default();
+            *entry = Churn::default();
         }
         pushed
     }

@@ -9,7 +9,7 @@ use crate::{
         units::Spot, //
     },
     policy::{
-        refault::SMALL,
+        churn::SMALL,
         unit::SLOT_PAGES, //
     },
     range::{

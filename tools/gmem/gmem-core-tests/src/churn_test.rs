@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 //! What is evicted as soon as it comes.
 
-use crate::policy::refault::*;
+use crate::policy::churn::*;
 use crate::policy::Key;
 
 const BLOCK: u32 = 512;
 
-fn table() -> Refaults<Vec<Refault>> {
-    Refaults::new(vec![Refault::default(); 256])
+fn table() -> Churns<Vec<Churn>> {
+    Churns::new(vec![Churn::default(); 256])
 }
 
 fn key(n: u64) -> Key {
@@ -63,10 +63,10 @@ fn who_stays_long_or_comes_back_late_is_not_pushed_out() {
 }
 
 #[test]
-fn it_takes_some_refaults_in_a_row() {
+fn it_takes_some_in_a_row() {
     let mut table = table();
     let mut now = 0;
-    for times in 1..=REFAULTS {
+    for times in 1..=TIMES {
         assert!(!table.is_pushed_out(key(0), now), "{times}");
         table.evicted(key(0), now, now + BLOCK);
         now += 2 * BLOCK;
@@ -91,7 +91,7 @@ fn one_that_stayed_begins_anew() {
 fn the_clock_may_wrap() {
     let mut table = table();
     let mut now = u32::MAX - BLOCK;
-    for _ in 0..REFAULTS {
+    for _ in 0..TIMES {
         table.evicted(key(0), now, now.wrapping_add(BLOCK));
         now = now.wrapping_add(BLOCK);
     }
