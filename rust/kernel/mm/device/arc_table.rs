@@ -138,8 +138,8 @@ impl<T> Writer<T> {
         head.store(KBox::into_raw(entry), Release);
     }
 
-    /// Returns what comes after the number `last`, or the first of all, and its number. The order is
-    /// the table's own, and stays the same whatever is put in and taken out.
+    /// Returns what comes after the number `last`, or the first of all, and its number. The order
+    /// is the table's own, and stays the same whatever is put in and taken out.
     pub fn next(&self, mut last: Option<usize>) -> Option<(usize, Arc<T>)> {
         for head in self.0.heads.iter().skip(last.map_or(0, list_of)) {
             let mut found: Option<&Entry<T>> = None;
