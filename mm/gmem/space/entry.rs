@@ -119,7 +119,6 @@ impl Entry {
     }
 
     /// Is the page of a kind that never moves to a device?
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask"))]
     pub(crate) const fn is_fixed(self) -> bool {
         self.0 & Self::FIXED != 0
     }
