@@ -12,7 +12,6 @@ mod line;
 pub(crate) mod memory;
 pub(crate) mod mmu;
 pub(crate) mod node;
-pub(crate) mod parts;
 pub(crate) mod pools;
 mod rank;
 pub(crate) mod registry;

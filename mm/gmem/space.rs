@@ -4,7 +4,6 @@
 
 pub(crate) mod address_space;
 pub(crate) mod addresses;
-pub(crate) mod batch;
 pub(crate) mod context;
 pub(crate) mod directory;
 pub(crate) mod entry;

@@ -32,7 +32,6 @@ use kernel::{
         mm_struct, //
     },
     mm::{
-        device::vma as vma_info,
         MmWithUser, //
     },
     page::PAGE_MASK,
@@ -173,7 +172,7 @@ fn attribute(mm: &MmWithUser, range: PageRange, change: Change) -> Result {
 
     mapping::for_each_vma(&mmap, range, |vma, part| {
         // It may have become another mapping since it was checked.
-        if vma.flags() & vma_info::VM_PEER_SHARED == 0 || !vma_info::is_ordinary(vma) {
+        if vma.flags() & sys::VM_PEER_SHARED == 0 || !sys::is_ordinary(vma) {
             return Ok(());
         }
         let changed = advice.change(part, change, |_, _, _| {});

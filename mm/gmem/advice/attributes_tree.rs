@@ -26,18 +26,14 @@ use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     mm::{
         device::arc_table::{
-            self,
             ArcTable,
+            Entry,
             Writer, //
         },
         Mm, //
     },
     new_mutex,
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode, //
-    },
     sync::{
         aref::ARef,
         atomic::{
@@ -62,6 +58,7 @@ const MAX_RANGES: usize = 1 << 16;
 /// What one process advised.
 #[pin_data]
 pub(crate) struct Advice {
+    mm: ARef<Mm>,
     #[pin]
     map: Mutex<Map<Ranges>>,
     /// Held while pages are pinned or unpinned, except by unmapping them.
@@ -69,41 +66,23 @@ pub(crate) struct Advice {
     pins: Mutex<()>,
 }
 
-/// The advice of all processes, by the address of their `mm_struct`.
-///
-/// An entry is removed when its `mm_struct` has no user any more.
-pub(crate) struct Everybody {
-    tree: Option<RBTree<usize, Entry>>,
-    found: Option<Writer<Advice>>,
-}
-
-type Entry = (ARef<Mm>, Arc<Advice>);
+/// The advice of processes, by the address of their `mm_struct`; it is taken out when that has no
+/// user any more. Every fault looks for it.
+static FOUND: ArcTable<Advice> = ArcTable::new();
 
 kernel::sync::global_lock! {
     // SAFETY: Initialized by `init()` before any other function of GMEM runs.
-    pub(crate) unsafe(uninit) static ADVICE: Mutex<Everybody> =
-        Everybody { tree: None, found: None };
+    pub(crate) unsafe(uninit) static ADVICE: Mutex<Writer<Advice>> = writer();
+}
+
+const fn writer() -> Writer<Advice> {
+    // SAFETY: Called once, for the list.
+    unsafe { FOUND.writer() }
 }
 
 fn lock_list() -> GlobalGuard<ADVICE> {
     holds::LISTS.count();
     ADVICE.lock()
-}
-
-/// What is in [`ADVICE`], for those who only look: every fault does.
-static FOUND: ArcTable<Advice> = ArcTable::new();
-
-impl Everybody {
-    fn tree(&mut self) -> &mut RBTree<usize, Entry> {
-        self.tree.get_or_insert_with(RBTree::new)
-    }
-
-    fn found(&mut self) -> Option<&mut Writer<Advice>> {
-        if self.found.is_none() {
-            self.found = FOUND.writer();
-        }
-        self.found.as_mut()
-    }
 }
 
 /// Key of a process, valid while its `mm_struct` has users.
@@ -132,21 +111,18 @@ impl Advice {
         // Made before it is known to be needed: nothing is allocated under the lock.
         let new = Arc::pin_init(
             pin_init!(Self {
+                mm: mm.into(),
                 map <- new_mutex!(Map::new(Ranges::new()), "gmem_advice"),
                 pins <- new_mutex!((), "gmem_pins"),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        let node = RBTreeNode::new(key(mm), (mm.into(), new.clone()), GFP_KERNEL_ACCOUNT)?;
-        let found = arc_table::Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
+        let entry = Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut everybody = lock_list();
-        if let Some((_, advice)) = everybody.tree().get(&key(mm)) {
-            return Ok(advice.clone());
+        if let Some(advice) = FOUND.get(key(mm)) {
+            return Ok(advice);
         }
-        everybody.tree().insert(node);
-        if let Some(writer) = everybody.found() {
-            writer.insert(found);
-        }
+        everybody.insert(entry);
         sys::set_has_advice(mm);
         Ok(new)
     }
@@ -156,18 +132,14 @@ impl Advice {
     pub(crate) fn try_for_each<E>(
         mut f: impl FnMut(&Mm, &Self) -> core::result::Result<(), E>,
     ) -> core::result::Result<(), E> {
-        let mut next = 0;
+        let mut last = None;
         loop {
-            let (key, mm, advice) = {
-                let mut everybody = lock_list();
-                let Some(cursor) = everybody.tree().cursor_lower_bound(&next) else {
-                    return Ok(());
-                };
-                let (key, (mm, advice)) = cursor.current();
-                (*key, mm.clone(), advice.clone())
+            let next = lock_list().next(last);
+            let Some((key, advice)) = next else {
+                return Ok(());
             };
-            f(&mm, &advice)?;
-            next = key.wrapping_add(1);
+            f(&advice.mm, &advice)?;
+            last = Some(key);
         }
     }
 
@@ -301,14 +273,10 @@ pub(crate) fn device_gone(id: u32) {
 
 /// The process ended.
 pub(crate) fn exited(mm: &Mm) {
-    let mut everybody = lock_list();
-    let gone = everybody.tree().remove_node(&key(mm));
+    let advice = FOUND.get(key(mm));
     // Dropped at the end, as that waits for those who look.
-    let _found = everybody.found().and_then(|found| found.remove(key(mm)));
-    drop(everybody);
-    let Some((_, (_, advice))) = gone.map(RBTreeNode::to_key_value) else {
-        return;
-    };
+    let _gone = lock_list().remove(key(mm));
+    let Some(advice) = advice else { return };
     let mut lost = Lost::new();
     let _pins = advice.lock_pins();
     advice.map.lock().clear(PageRange::ALL, |part, attributes| {

@@ -6,7 +6,10 @@
 //! here, so that no caller asks for it.
 
 use crate::{
-    device::line::Line,
+    device::{
+        line::Line,
+        stats::Stats, //
+    },
     sys, //
 };
 use core::ptr::NonNull;
@@ -45,6 +48,14 @@ pub(crate) struct Mmu {
 unsafe impl Send for Mmu {}
 // SAFETY: As above.
 unsafe impl Sync for Mmu {}
+
+/// What moves pages of a device: its functions and its counters, without its lifetime.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) id: u32,
+    pub(crate) mmu: Mmu,
+    pub(crate) stats: Arc<Stats>,
+}
 
 /// A page table of a device.
 ///

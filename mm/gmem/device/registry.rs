@@ -6,12 +6,14 @@ use crate::{
     device::{
         holds,
         memory::Memory,
-        mmu::Mmu,
+        mmu::{
+            Mmu,
+            Parts, //
+        },
         node::{
             self,
             Speed, //
         },
-        parts::Parts,
         stats::Stats, //
     },
     range::PageRange, //

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Scratch memory for migrations.
+//! Scratch memory for migrations and faults.
 
-use crate::sys::CopyRun;
+use crate::sys::{
+    CopyRun,
+    MapRun, //
+};
 use kernel::{
     alloc::Flags,
     mm::device::{
+        hmm::PagePfn,
         migrate::Arrays,
         PMD_PAGES, //
     },
@@ -87,5 +91,33 @@ impl Runs {
     /// Returns the copies.
     pub(crate) fn as_slice(&self) -> &[CopyRun] {
         &self.0
+    }
+}
+
+/// Scratch memory for one block. Allocated in base pages: no order above 0 is needed, and no OOM
+/// kill for it.
+pub(crate) struct Batch {
+    pub(crate) arrays: Arrays,
+    pub(crate) pfns: KVVec<PagePfn>,
+    pub(crate) maps: KVVec<MapRun>,
+    pub(crate) runs: Runs,
+}
+
+impl Batch {
+    /// Makes scratch memory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(flags: Flags) -> Result<KBox<Self>> {
+        Ok(KBox::new(
+            Self {
+                arrays: Arrays::new(PMD_PAGES, flags)?,
+                pfns: KVVec::from_elem(PagePfn::PEEK, PMD_PAGES, flags)?,
+                maps: KVVec::with_capacity(PMD_PAGES, flags)?,
+                runs: Runs::new(PMD_PAGES, flags)?,
+            },
+            flags,
+        )?)
     }
 }

@@ -11,6 +11,7 @@ use crate::{
             owner,
             Memory, //
         },
+        scratch::Batch,
         units::Spot, //
     },
     fault::part::{
@@ -20,16 +21,16 @@ use crate::{
         Try,
         Work, //
     },
-    range::{
-        PageRange,
-        BLOCK_PAGES, //
-    },
+    range::PageRange,
     replica::replicas::Drafts,
     space::{
         address_space::MapLock,
-        batch::Batch,
         context::Context,
-        directory::Enter,
+        directory::{
+            is_huge,
+            pages_of_run,
+            Enter, //
+        },
         watch::Read, //
     },
     sys::{
@@ -113,7 +114,7 @@ impl Part<'_> {
         if !self.enter(at, range, &read, drafts, maps)? {
             return Ok(Try::Collision);
         }
-        work.served.brought = hull(work.served.brought, range);
+        work.served.brought = work.served.brought.hull(range);
         touch(self.memory, maps, self.context.space.key());
         Ok(if remote {
             Try::Remote(piece.end())
@@ -203,8 +204,7 @@ impl Part<'_> {
     fn note(&self, map: &MapLock<'_>, run: &MapRun, kind: Kind) -> Result {
         let Kind { huge, copy, fixed } = kind;
         let Context { device, space, .. } = self.context;
-        let pages = PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages));
-        let pages = pages.ok_or(EFAULT)?;
+        let pages = pages_of_run(run).ok_or(EFAULT)?;
         let local = is_local(run);
         let note = Enter {
             holder: if local && !copy {
@@ -224,14 +224,6 @@ impl Part<'_> {
         }
         Ok(())
     }
-}
-
-/// Returns the pages from the first one of both to the last one.
-fn hull(a: PageRange, b: PageRange) -> PageRange {
-    if a.is_empty() {
-        return b;
-    }
-    PageRange::new(a.first().min(b.first()), a.end().max(b.end())).unwrap_or(b)
 }
 
 fn block_of(range: PageRange) -> PageRange {
@@ -311,11 +303,6 @@ fn local_run(run: &MapRun, space: usize) -> Option<(usize, usize, Spot)> {
         run.nr_pages as usize,
         Spot { space, page },
     ))
-}
-
-fn is_huge(run: &MapRun) -> bool {
-    u64::from(run.nr_pages) == BLOCK_PAGES
-        && (run.va | run.addr) & ((BLOCK_PAGES << PAGE_SHIFT) - 1) == 0
 }
 
 /// Turns what was read into runs for the driver; what it cannot reach is left out.

@@ -9,7 +9,8 @@ use crate::{
     },
     device::{
         dmem::Payer,
-        memory::Memory, //
+        memory::Memory,
+        scratch::Batch, //
     },
     policy::fault_size,
     range::{
@@ -19,10 +20,10 @@ use crate::{
     reclaim::waiting::Waiting,
     space::{
         address_space::Watch,
-        batch::Batch,
         context::Context,
         mapping::policy_allows, //
-    }, //
+    },
+    sys, //
 };
 use kernel::{
     bindings,
@@ -173,13 +174,13 @@ impl Part<'_> {
     /// Checks that the device may use the VMA as it wants.
     pub(crate) fn check(&self, vma: &VmaRef) -> Result {
         let flags = vma.flags();
-        let shared = flags & vma_info::VM_PEER_SHARED != 0 || self.context.space.is_whole();
+        let shared = flags & sys::VM_PEER_SHARED != 0 || self.context.space.is_whole();
         let wants = if self.request.write {
             bindings::VM_READ | bindings::VM_WRITE
         } else {
             bindings::VM_READ
         };
-        if !shared || !vma_info::is_ordinary(vma) {
+        if !shared || !sys::is_ordinary(vma) {
             Err(EFAULT)
         } else if flags & wants != wants {
             Err(EPERM)

@@ -51,8 +51,8 @@ struct Answer {
 }
 
 impl Refault<'_> {
-    /// Enters what is asked for if the directory knows it. Returns the pages that the device has now, or
-    /// [`None`] when the CPU page table has to be asked.
+    /// Enters what is asked for if the directory knows it. Returns the pages that the device has
+    /// now, or [`None`] when the CPU page table has to be asked.
     pub(crate) fn serve(&self, maps: &mut KVVec<MapRun>) -> Option<PageRange> {
         let Context { space, pmap, .. } = self.context;
         if !self.request.purpose.is_demand() {

@@ -11,7 +11,10 @@ use crate::{
         },
         pools::Tenant,
         run::Run,
-        scratch::Runs,
+        scratch::{
+            Batch,
+            Runs, //
+        },
         units::Spot, //
     },
     fault::part::Work,
@@ -28,7 +31,6 @@ use crate::{
         evict,
         waiting::Waiting, //
     },
-    space::batch::Batch,
     sys, //
 };
 use kernel::{

@@ -5,9 +5,12 @@
 use crate::{
     device::{
         memory::COOKIE,
-        mmu::Mmu,
-        parts::Parts, //
+        mmu::{
+            Mmu,
+            Parts, //
+        }, //
     },
+    migrate::host_folio,
     range::PAGE_SIZE,
     sys::{
         self,
@@ -126,7 +129,7 @@ pub(crate) fn copy_peer(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
 }
 
 fn bounce(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
-    let page = kernel::mm::device::folio::LockedFolio::alloc_evict(0)?;
+    let page = host_folio::evict(0)?;
     let host = (page.pfn() as u64) << PAGE_SHIFT;
     let mut done = 0;
 

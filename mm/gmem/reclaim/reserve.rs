@@ -141,10 +141,10 @@ fn fill(
 }
 
 fn may_pin(vma: &VmaRef) -> bool {
-    vma.flags() & vma_info::VM_PEER_SHARED != 0
+    vma.flags() & sys::VM_PEER_SHARED != 0
         && vma.flags() & vma_info::VM_LOCKED == 0
         && vma_info::is_anonymous(vma)
-        && vma_info::is_ordinary(vma)
+        && sys::is_ordinary(vma)
 }
 
 /// Keeps room for `pages` more pages of `tenant`, for which `payer` pays; evicts others for it.

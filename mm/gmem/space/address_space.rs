@@ -106,6 +106,8 @@ enum Kind {
 #[pin_data]
 pub(crate) struct Space {
     kind: Kind,
+    /// How often a mirror was taken; changed under the lock of the table of spaces.
+    users: Atomic<isize>,
     pub(crate) directory: Pin<KBox<Directory>>,
     #[pin]
     map: Mutex<Map>,
@@ -142,6 +144,14 @@ impl Space {
         Self::new(Kind::Mirror(mm.into()))
     }
 
+    /// Counts users of a mirror; returns how many there are then. The caller holds the lock of the
+    /// table of spaces.
+    pub(super) fn add_users(&self, nr: isize) -> isize {
+        let users = self.users.load(Relaxed) + nr;
+        self.users.store(users, Relaxed);
+        users
+    }
+
     /// Takes the watches apart, which refer to the space.
     pub(super) fn end(&self) {
         let tree = core::mem::take(&mut self.watches.lock().tree);
@@ -155,6 +165,7 @@ impl Space {
         Arc::pin_init(
             pin_init!(Self {
                 kind,
+                users: Atomic::new(0),
                 directory,
                 map <- new_mutex!(Map {
                     contexts: [const { None }; MAX_CONTEXTS],

@@ -6,7 +6,8 @@ use crate::{
     advice::pin,
     device::{
         mmu::Pmap,
-        registry::Device, //
+        registry::Device,
+        scratch::Batch, //
     },
     range::PageRange,
     space::{
@@ -14,7 +15,6 @@ use crate::{
             MapLock,
             Space, //
         },
-        batch::Batch,
         entry::Entry,
         walks::Walks, //
     },

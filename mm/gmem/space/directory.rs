@@ -9,19 +9,28 @@
 use crate::{
     range::{
         PageRange,
-        BLOCK_ORDER, //
+        BLOCK_ORDER,
+        BLOCK_PAGES,
+        PAGE_SHIFT, //
     },
     space::entry::{
         Entry,
         Holder, //
-    }, //
+    },
+    sys::MapRun, //
 };
 use core::{
     cell::Cell,
     ops::ControlFlow, //
 };
 use kernel::{
-    mm::device::value_array::{
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Relaxed, //
+    },
+    xarray_value::{
         Found,
         Mark,
         Marks,
@@ -29,12 +38,6 @@ use kernel::{
         Update,
         Value,
         ValueArray, //
-    },
-    prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Relaxed, //
     }, //
 };
 
@@ -409,4 +412,15 @@ fn merge(old: Entry, new: Entry) -> Entry {
     new.with_contexts(old.contexts())
         .with_writable(old.is_writable() || new.is_writable())
         .with_duplicated(old.is_duplicated() || new.is_duplicated())
+}
+
+/// The pages of a run.
+pub(crate) fn pages_of_run(run: &MapRun) -> Option<PageRange> {
+    PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages))
+}
+
+/// Is the run a block that a device may hold in one entry?
+pub(crate) fn is_huge(run: &MapRun) -> bool {
+    u64::from(run.nr_pages) == BLOCK_PAGES
+        && (run.va | run.addr) & ((BLOCK_PAGES << PAGE_SHIFT) - 1) == 0
 }

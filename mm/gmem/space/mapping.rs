@@ -69,7 +69,7 @@ pub(crate) fn check(mm: &MmWithUser, range: PageRange) -> Result<bool> {
         (next << crate::range::PAGE_SHIFT) as usize,
         range.end_byte() as usize,
     ) {
-        if vma.flags() & vma_info::VM_PEER_SHARED == 0 || !vma_info::is_ordinary(vma) {
+        if vma.flags() & sys::VM_PEER_SHARED == 0 || !sys::is_ordinary(vma) {
             return Err(EINVAL);
         }
         let pages = pages_of(vma);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The list of all mirror address spaces, and how that of a process is found.
+//! The table of all mirror address spaces, and how that of a process is found.
 
 use crate::{
     device::holds,
@@ -13,60 +13,36 @@ use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     mm::{
         device::arc_table::{
-            self,
             ArcTable,
+            Entry,
             Writer, //
         },
         Mm, //
     },
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode, //
-    },
     sync::{
         Arc,
         GlobalGuard, //
     }, //
 };
 
-struct Entry {
-    space: Arc<Space>,
-    users: usize,
-}
-
-/// All address spaces, by the address of their `mm_struct`, which they keep alive.
-///
-/// Empty until the first is made: a tree cannot be made at compile time.
-pub(crate) struct Spaces {
-    tree: Option<RBTree<usize, Entry>>,
-    found: Option<Writer<Space>>,
-}
+/// Mirror address spaces, by the address of their `mm_struct`, which they keep alive. Every fault
+/// looks for one.
+static FOUND: ArcTable<Space> = ArcTable::new();
 
 kernel::sync::global_lock! {
     // SAFETY: Initialized by `init()` before any other function of GMEM runs.
-    pub(crate) unsafe(uninit) static SPACES: Mutex<Spaces> = Spaces { tree: None, found: None };
+    pub(crate) unsafe(uninit) static SPACES: Mutex<Writer<Space>> = writer();
+}
+
+const fn writer() -> Writer<Space> {
+    // SAFETY: Called once, for the list.
+    unsafe { FOUND.writer() }
 }
 
 fn lock_list() -> GlobalGuard<SPACES> {
     holds::LISTS.count();
     SPACES.lock()
-}
-
-/// What is in [`SPACES`], for those who only look: every fault does.
-static FOUND: ArcTable<Space> = ArcTable::new();
-
-impl Spaces {
-    fn tree(&mut self) -> &mut RBTree<usize, Entry> {
-        self.tree.get_or_insert_with(RBTree::new)
-    }
-
-    fn found(&mut self) -> Option<&mut Writer<Space>> {
-        if self.found.is_none() {
-            self.found = FOUND.writer();
-        }
-        self.found.as_mut()
-    }
 }
 
 impl Space {
@@ -78,24 +54,14 @@ impl Space {
     pub(crate) fn get(mm: &Mm) -> Result<Arc<Self>> {
         // Made before it is known to be needed: nothing is allocated under the lock.
         let new = Self::mirror(mm)?;
-        let node = RBTreeNode::new(
-            key(mm),
-            Entry {
-                space: new.clone(),
-                users: 1,
-            },
-            GFP_KERNEL_ACCOUNT,
-        )?;
-        let found = arc_table::Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
+        let entry = Entry::new(key(mm), new.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut spaces = lock_list();
-        if let Some(entry) = spaces.tree().get_mut(&key(mm)) {
-            entry.users += 1;
-            return Ok(entry.space.clone());
+        if let Some(space) = Self::find(mm) {
+            space.add_users(1);
+            return Ok(space);
         }
-        spaces.tree().insert(node);
-        if let Some(writer) = spaces.found() {
-            writer.insert(found);
-        }
+        new.add_users(1);
+        spaces.insert(entry);
         Ok(new)
     }
 
@@ -113,26 +79,22 @@ impl Space {
     pub(crate) fn try_for_each<E>(
         mut f: impl FnMut(&Self) -> core::result::Result<(), E>,
     ) -> core::result::Result<(), E> {
-        let mut next = 0;
+        let mut last = None;
         loop {
-            let (key, space) = {
-                let mut spaces = lock_list();
-                let Some(cursor) = spaces.tree().cursor_lower_bound(&next) else {
-                    return Ok(());
-                };
-                let (key, entry) = cursor.current();
-                (*key, entry.space.clone())
+            let next = lock_list().next(last);
+            let Some((key, space)) = next else {
+                return Ok(());
             };
             f(&space)?;
-            next = key.wrapping_add(1);
+            last = Some(key);
         }
     }
 
     /// Counts one more user of a mirror. A standalone space has an owner.
     pub(crate) fn hold(&self) {
-        let Ok(mm) = self.mm() else { return };
-        if let Some(entry) = lock_list().tree().get_mut(&key(mm)) {
-            entry.users += 1;
+        if self.mm().is_ok() {
+            let _spaces = lock_list();
+            self.add_users(1);
         }
     }
 
@@ -141,23 +103,15 @@ impl Space {
     /// Sleeps; must not be called under mmap_lock.
     pub(crate) fn put(&self) {
         let Ok(mm) = self.mm() else { return };
-        let (gone, found) = {
+        let gone = {
             let mut spaces = lock_list();
-            match spaces.tree().get_mut(&key(mm)) {
-                Some(entry) if entry.users > 1 => {
-                    entry.users -= 1;
-                    (None, None)
-                }
-                Some(_) => (
-                    spaces.tree().remove_node(&key(mm)),
-                    spaces.found().and_then(|found| found.remove(key(mm))),
-                ),
-                None => (None, None),
-            }
+            let is_last = self.add_users(-1) == 0;
+            is_last.then(|| spaces.remove(key(mm))).flatten()
         };
+        let is_gone = gone.is_some();
         // Waits for those who look.
-        drop(found);
-        if gone.is_some() {
+        drop(gone);
+        if is_gone {
             self.end();
         }
     }

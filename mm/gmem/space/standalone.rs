@@ -14,7 +14,6 @@ use crate::{
         PageRange,
         BLOCK_ORDER,
         BLOCK_PAGES,
-        PAGE_SHIFT,
         PAGE_SIZE, //
     },
     space::{
@@ -24,7 +23,11 @@ use crate::{
             Context,
             MAX_CONTEXTS, //
         },
-        directory::Enter, //
+        directory::{
+            is_huge,
+            pages_of_run,
+            Enter, //
+        }, //
     },
     sys::MapRun, //
 };
@@ -142,7 +145,9 @@ fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) 
         return Err(ENODEV);
     }
     for run in maps {
-        space.directory.reserve(pages(run)?, is_huge(run))?;
+        space
+            .directory
+            .reserve(pages_of_run(run).ok_or(EINVAL)?, is_huge(run))?;
     }
 
     let map = space.lock_map();
@@ -157,7 +162,7 @@ fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) 
         };
         space
             .directory
-            .enter(&map, pages(run)?, is_huge(run), note)?;
+            .enter(&map, pages_of_run(run).ok_or(EINVAL)?, is_huge(run), note)?;
     }
     for context in contexts.iter().flatten() {
         context.install(&map, maps)?;
@@ -171,24 +176,13 @@ fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) 
     Ok(())
 }
 
-/// The pages of a run.
-fn pages(run: &MapRun) -> Result<PageRange> {
-    PageRange::with_count(run.va >> PAGE_SHIFT, u64::from(run.nr_pages)).ok_or(EINVAL)
-}
-
-/// Is the run a block that a device may hold in one entry?
-fn is_huge(run: &MapRun) -> bool {
-    u64::from(run.nr_pages) == BLOCK_PAGES
-        && (run.va | run.addr) & ((BLOCK_PAGES << PAGE_SHIFT) - 1) == 0
-}
-
 /// Checks runs, and returns all their pages together.
 fn extent(first: u64, maps: &[MapRun]) -> Result<PageRange> {
     const RIGHTS: u32 = bindings::GM_ACCESS_READ | bindings::GM_ACCESS_WRITE;
     let mut end = first;
 
     for run in maps {
-        let range = pages(run)?;
+        let range = pages_of_run(run).ok_or(EINVAL)?;
         let is_aligned = (run.va | run.addr) & (PAGE_SIZE - 1) == 0;
         let is_right = run.flags & bindings::GM_ACCESS_READ != 0 && run.flags & !RIGHTS == 0;
         let in_a_block = range.align_out(BLOCK_ORDER).count() == BLOCK_PAGES;

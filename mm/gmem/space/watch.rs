@@ -116,12 +116,7 @@ struct Flush {
 
 impl Flush {
     fn add(&mut self, pages: PageRange) {
-        self.hull = match self.hull {
-            None => Some(pages),
-            Some(hull) => {
-                PageRange::new(hull.first().min(pages.first()), hull.end().max(pages.end()))
-            }
-        };
+        self.hull = Some(self.hull.unwrap_or_default().hull(pages));
     }
 }
 

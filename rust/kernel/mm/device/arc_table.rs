@@ -16,7 +16,6 @@ use crate::{
         atomic::{
             Acquire,
             Atomic,
-            Full,
             Relaxed,
             Release, //
         },
@@ -34,6 +33,14 @@ use core::{
 
 /// Lists of a table, as a power of two.
 const BITS: u32 = 8;
+
+/// The list of a key.
+fn list_of(key: usize) -> usize {
+    // As hash_long(); the upper bits are the good ones.
+    let hash = (key as u64).wrapping_mul(0x61c8_8646_80b5_83eb) >> (u64::BITS - BITS);
+
+    hash as usize & ((1 << BITS) - 1)
+}
 
 /// An entry of a table, in it or not yet.
 pub struct Entry<T> {
@@ -68,8 +75,6 @@ impl<T> Entry<T> {
 /// changed by the only [`Writer`].
 pub struct ArcTable<T> {
     heads: [Atomic<*mut Entry<T>>; 1 << BITS],
-    /// There is a [`Writer`].
-    claimed: Atomic<bool>,
     _p: PhantomData<Arc<T>>,
 }
 
@@ -79,21 +84,21 @@ impl<T> ArcTable<T> {
         // INVARIANT: All links are NULL.
         Self {
             heads: [const { Atomic::new(null_mut()) }; 1 << BITS],
-            claimed: Atomic::new(false),
             _p: PhantomData,
         }
     }
 
-    /// Returns the right to change the table, to the first who asks for it.
-    pub fn writer(&'static self) -> Option<Writer<T>> {
-        (!self.claimed.xchg(true, Full)).then_some(Writer(self))
+    /// Returns the right to change the table.
+    ///
+    /// # Safety
+    ///
+    /// This is called once for a table.
+    pub const unsafe fn writer(&'static self) -> Writer<T> {
+        Writer(self)
     }
 
     fn head(&self, key: usize) -> &Atomic<*mut Entry<T>> {
-        // As hash_long(); the upper bits are the good ones.
-        let hash = (key as u64).wrapping_mul(0x61c8_8646_80b5_83eb) >> (u64::BITS - BITS);
-
-        &self.heads[hash as usize & ((1 << BITS) - 1)]
+        &self.heads[list_of(key)]
     }
 
     /// Returns what goes by the number `key`. Takes no lock.
@@ -133,6 +138,30 @@ impl<T> Writer<T> {
         head.store(KBox::into_raw(entry), Release);
     }
 
+    /// Returns what comes after the number `last`, or the first of all, and its number. The order
+    /// is the table's own, and stays the same whatever is put in and taken out.
+    pub fn next(&self, mut last: Option<usize>) -> Option<(usize, Arc<T>)> {
+        for head in self.0.heads.iter().skip(last.map_or(0, list_of)) {
+            let mut found: Option<&Entry<T>> = None;
+            let mut at = head.load(Relaxed);
+            while let Some(entry) = NonNull::new(at) {
+                // SAFETY: By the type invariants, as only the writer takes entries out.
+                let entry = unsafe { entry.as_ref() };
+                if last.is_none_or(|last| entry.key > last)
+                    && found.is_none_or(|found| entry.key < found.key)
+                {
+                    found = Some(entry);
+                }
+                at = entry.next.load(Relaxed);
+            }
+            if let Some(found) = found {
+                return Some((found.key, found.value.clone()));
+            }
+            last = None;
+        }
+        None
+    }
+
     /// Takes out what goes by the number `key`.
     pub fn remove(&mut self, key: usize) -> Option<Removed<T>> {
         let mut link = self.0.head(key);
@@ -142,7 +171,7 @@ impl<T> Writer<T> {
             // SAFETY: By the type invariants, as only the writer takes entries out.
             let entry = unsafe { at.as_ref() };
             if entry.key == key {
-                // Readers that are at it find the way back to the list.
+                // Its own link stays: a reader that stands on it finds the rest of the list.
                 link.store(entry.next.load(Relaxed), Release);
                 // INVARIANT: The only link to it is gone.
                 return Some(Removed(at));
@@ -152,8 +181,8 @@ impl<T> Writer<T> {
     }
 }
 
-/// What was taken out of a table. Dropping it waits until nobody reads it there, so that must not
-/// be done under a lock that others wait for.
+/// An entry that was taken out of a table. Dropping it waits for a grace period, so it must not be
+/// dropped under a lock that others wait for.
 ///
 /// # Invariants
 ///
