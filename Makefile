@@ -40,6 +40,7 @@ help:
 	@echo '             unpatched one; build/nonusers.json and a table'
 	@echo '  shell    a shell in the guest, over the host'"'"'s root (writes are lost)'
 	@echo '  check    style, lints, panic gate, the series applies, size budget'
+	@echo '             SERIES=1   each commit of the series builds, too (takes hours)'
 	@echo '  stat     changed lines of existing files, sizes, unsafe and call lines'
 	@echo '  series   build/series: a git branch with the work as mailable commits'
 	@echo '  clean    remove build/ (the cache stays; GMEM_CACHE, see scripts/lib.sh)'
@@ -83,7 +84,7 @@ shell: prepare
 
 check:
 	@scripts/setup
-	@scripts/check
+	@SERIES='$(SERIES)' scripts/check
 
 stat:
 	@scripts/stat

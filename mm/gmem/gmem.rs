@@ -6,8 +6,8 @@
 //!
 //! A room uses those below it.
 //!
-//! - [`abi`]: the C interface: drivers, hooks of the core, hmadvise(2); devices and memory that come
-//!   and go, debugfs,
+//! - [`abi`]: the C interface: drivers, hooks of the core, hmadvise(2); devices and memory that
+//!   come and go, debugfs,
 //! - [`fault`]: device faults, CPU faults, prefetch, readahead,
 //! - [`reclaim`]: eviction, what chooses its victims, and the room of pins,
 //! - [`migrate`]: moving the bytes of pages, and bringing them home,
@@ -86,7 +86,6 @@ mod advice;
 mod device;
 mod fault;
 mod migrate;
-#[allow(dead_code, reason = "the simulator uses the rest")]
 mod policy;
 mod range;
 mod reclaim;

@@ -4,6 +4,7 @@
 
 pub(crate) mod counts;
 pub(crate) mod home;
+pub(crate) mod host_folio;
 pub(crate) mod pieces;
 pub(crate) mod take_home;
 pub(crate) mod to_host;

@@ -7,13 +7,11 @@
 //! so that the callers may run it under the device memory lock. The host tests and the simulator
 //! (`gmem sim`) run these very files.
 //!
-//! - [`Replacement`] is the one trait: what leaves. [`Ranking`] is what the kernel uses, and the
-//!   simulator implements the trait for what it is compared with.
+//! - [`Ranking`]: what leaves. The simulator compares it with others.
 //! - [`readahead::Ahead`]: what to bring before it is asked for.
 //! - [`pingpong::Bounces`]: which blocks to leave in place because they would only bounce.
-//! - [`churn::Churns`]: which blocks to leave on the host because they would be evicted at once.
+//! - [`churn::Churns`]: which blocks stay on the host because they would be evicted at once.
 //! - [`fault_size::Fault`]: how much to bring for a fault.
-//! - [`place::Wish`]: where to.
 //!
 //! # Units
 //!
@@ -51,8 +49,6 @@ pub(crate) mod ghost;
 pub(crate) mod lru;
 #[path = "policy/pingpong.rs"]
 pub(crate) mod pingpong;
-#[path = "policy/place.rs"]
-pub(crate) mod place;
 #[path = "policy/ranking.rs"]
 pub(crate) mod ranking;
 #[path = "policy/readahead.rs"]
@@ -106,7 +102,7 @@ pub(crate) enum Verdict {
         nr: usize,
     },
     /// The huge folio at this page is in use, but it is not known which parts of it: split it,
-    /// tell [`Replacement::split`], and go on. What is used will be faulted in again, in place.
+    /// tell [`Ranking::split`], and go on. What is used will be faulted in again, in place.
     Split {
         /// The first page.
         first: usize,
@@ -164,29 +160,4 @@ impl Search {
         self.patience = self.patience.saturating_sub(1);
         patient
     }
-}
-
-/// Who leaves a device.
-pub(crate) trait Replacement {
-    /// `unit` was filled with the data that `key` names. What was known about the unit and
-    /// units that overlap it is forgotten.
-    fn insert(&mut self, unit: Unit, key: Key);
-
-    /// `unit` is empty. Not needed for what [`Seen::Gone`] reports.
-    fn remove(&mut self, unit: Unit);
-
-    /// A device asked for a page of `unit`, which was there.
-    fn used(&mut self, unit: Unit);
-
-    /// The whole chunk `unit` became 32 units.
-    fn split(&mut self, unit: Unit);
-
-    /// The unit to ask the devices about next; `None` when there is none.
-    fn candidate(&mut self, search: &mut Search) -> Option<Unit>;
-
-    /// Decides about a candidate.
-    fn decide(&mut self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict;
-
-    /// Nothing came for a while: what came last was used by now, or will not be.
-    fn rest(&mut self) {}
 }

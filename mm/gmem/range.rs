@@ -12,9 +12,6 @@ pub(crate) const BLOCK_ORDER: u32 = 9;
 pub(crate) const BLOCK_PAGES: u64 = 1 << BLOCK_ORDER;
 /// Order of a chunk: what one interval notifier watches, 512 MiB.
 pub(crate) const CHUNK_ORDER: u32 = 17;
-/// Pages of a chunk.
-#[cfg_attr(not(test), expect(dead_code, reason = "the tests count"))]
-pub(crate) const CHUNK_PAGES: u64 = 1 << CHUNK_ORDER;
 /// One more than the highest page number that can be.
 pub(crate) const MAX_PAGES: u64 = 1 << (u64::BITS - PAGE_SHIFT);
 
@@ -77,23 +74,6 @@ impl PageRange {
             Some(last) => Self::new(first, (last >> PAGE_SHIFT).wrapping_add(1)),
             None => None,
         }
-    }
-
-    /// The pages that have no byte outside of `start..start + len`; `None` on overflow.
-    #[cfg_attr(not(test), expect(dead_code, reason = "completes the algebra"))]
-    pub(crate) const fn inside_bytes(start: u64, len: u64) -> Option<Self> {
-        let Some(end) = start.checked_add(len) else {
-            return None;
-        };
-        let Some(up) = start.checked_add(PAGE_SIZE - 1) else {
-            return None;
-        };
-        let (first, end) = (up >> PAGE_SHIFT, end >> PAGE_SHIFT);
-
-        if first > end {
-            return Self::new(end, end);
-        }
-        Self::new(first, end)
     }
 
     /// The first page.
@@ -197,16 +177,6 @@ impl PageRange {
         }
     }
 
-    /// The largest range of whole blocks of `2^order` pages inside; `None` if there is none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "completes the algebra"))]
-    pub(crate) fn align_in(self, order: u32) -> Option<Self> {
-        let order = order.min(CHUNK_ORDER);
-        let first = align_down(self.first.checked_add(low_mask(order))?, order);
-        let end = align_down(self.end, order);
-
-        (first < end).then_some(Self { first, end })
-    }
-
     /// Is it one whole block of 2 MiB?
     pub(crate) const fn is_block(self) -> bool {
         self.count() == BLOCK_PAGES && self.first & low_mask(BLOCK_ORDER) == 0
@@ -215,12 +185,6 @@ impl PageRange {
     /// The parts of the range in each block of 2 MiB, in order.
     pub(crate) fn blocks(self) -> Pieces {
         self.pieces(BLOCK_ORDER)
-    }
-
-    /// The parts of the range in each chunk of 512 MiB, in order.
-    #[cfg_attr(not(test), expect(dead_code, reason = "completes the algebra"))]
-    pub(crate) fn chunks(self) -> Pieces {
-        self.pieces(CHUNK_ORDER)
     }
 
     /// The number of the chunk that the first page is in.

@@ -13,6 +13,7 @@
 #include <linux/export.h>
 #include <linux/fault-inject.h>
 #include <linux/gmem.h>
+#include <linux/gmem_core.h>
 #include <linux/hugetlb.h>
 #include <linux/init.h>
 #include <linux/kstrtox.h>
@@ -27,8 +28,6 @@
 #include <linux/swap.h>
 #include <linux/sysctl.h>
 #include <linux/vmstat.h>
-
-#include "internal.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/gmem.h>
@@ -53,8 +52,8 @@ subsys_initcall(gmem_start);
  * @flags: MAP_* flags with %MAP_PEER_SHARED
  * @vm_flags: VM_* flags, to be added to
  *
- * A driver's mapping is refused later, when a device asks for it: which kind it
- * is says its mmap function.
+ * A mapping of a driver is refused when a device faults on it: its kind is not
+ * known before the driver's mmap function has run.
  *
  * Return: 0, or -EINVAL together with MAP_HUGETLB or for a file of hugetlbfs, of
  * memfd_secret(2) or on DAX.
@@ -79,6 +78,18 @@ SYSCALL_DEFINE4(hmadvise, int, hnid, unsigned long, start, size_t, len,
 	if (!gmem_enabled)
 		return -EOPNOTSUPP;
 	return gmem_hmadvise(hnid, untagged_addr(start), len, behavior);
+}
+
+/*
+ * Only such memory has pages that the kernel may read, count and move.  The flags
+ * are those of drivers' mappings.  A device must never write a shadow stack.
+ */
+bool gmem_vma_is_ordinary(struct vm_area_struct *vma)
+{
+	const vm_flags_t special = VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_SHADOW_STACK;
+
+	return !(vma->vm_flags & special) && !is_vm_hugetlb_page(vma) &&
+	       !vma_is_secretmem(vma) && !vma_is_dax(vma);
 }
 
 /* The range was checked to be page aligned and peer-shared. */
@@ -159,8 +170,8 @@ int gmem_pid_of(struct mm_struct *mm)
 }
 
 /*
- * Only mappings that the child has are looked at, so those that fork leaves out
- * or empties lose their advice.
+ * Only mappings of the child are looked at, so what fork does not copy loses its
+ * advice in the child.
  */
 void __gmem_fork(struct mm_struct *mm, struct mm_struct *oldmm)
 {
@@ -201,8 +212,8 @@ bool gmem_dma_direct(struct device *dev)
 }
 
 /*
- * Charges kernel memory to the owner of @mm, also when a kernel thread allocates
- * it. To be undone with what is returned, which is NULL where nothing is to do.
+ * Charge kernel memory to the owner of @mm, also when a kernel thread allocates
+ * it.  Returns what gmem_charge_end() needs to undo it, NULL for nothing.
  */
 struct mem_cgroup *gmem_charge_begin(struct mm_struct *mm,
 				     struct mem_cgroup **old)
@@ -285,7 +296,7 @@ bool gmem_should_fail(enum gmem_fail_site site)
 	return site < GMEM_FAIL_SITES && should_fail(&fail_sites[site], 1);
 }
 
-/* Written 1, the next fault waits and makes it 2; then that waits for 0. */
+/* When it is 1, the next fault sets it to 2 and waits until it is 0. */
 static u32 hold_read;
 
 void gmem_hold_read(void)

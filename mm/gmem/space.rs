@@ -4,6 +4,7 @@
 
 pub(crate) mod address_space;
 pub(crate) mod addresses;
+mod census;
 pub(crate) mod context;
 pub(crate) mod directory;
 pub(crate) mod entry;

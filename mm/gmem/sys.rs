@@ -3,15 +3,22 @@
 //! Safe names for the functions of the C shim.
 
 use kernel::{
-    bindings,
+    bindings::{
+        self,
+        anon_vma, //
+    },
     device,
     error::to_result,
     mm::{
         device::{
             mmap::MmapLocked,
-            pagemap::Owner,
+            pagemap::{
+                KeepMappings,
+                Owner, //
+            },
             vma::MmapVma, //
         },
+        virt::VmaRef,
         Mm,
         MmWithUser, //
     },
@@ -119,6 +126,47 @@ pub(crate) fn count(event: Event, nr: usize) {
         // SAFETY: A plain call.
         unsafe { bindings::gmem_count(event, nr) };
     }
+}
+
+/// The VMA is shared with accelerators (`MAP_PEER_SHARED`).
+pub(crate) const VM_PEER_SHARED: usize = 1 << bindings::VMA_PEER_SHARED_BIT;
+
+/// Returns whether the kernel may read, count and move the VMA's pages: it is neither a driver's
+/// mapping (`VM_IO`, `VM_PFNMAP`, `VM_MIXEDMAP`), nor secret, nor a shadow stack, nor of DAX or
+/// hugetlbfs.
+///
+/// To be asked at each fault: mmap, mremap and drivers put other memory in the same place.
+pub(crate) fn is_ordinary(vma: &VmaRef) -> bool {
+    // SAFETY: `vma` is a valid VMA, and the lock that the reference stands for keeps its flags.
+    unsafe { bindings::gmem_vma_is_ordinary(vma.as_ptr()) }
+}
+
+/// Keeps the anon_vmas of device pages that migrate.
+pub(crate) const KEEP_ANON_VMAS: KeepMappings = KeepMappings {
+    hold: hold_anon_vmas,
+    put: put_anon_vmas,
+};
+
+/// Holds the anon_vmas of device pages that are about to migrate.
+///
+/// # Safety
+///
+/// As [`KeepMappings`] says.
+unsafe fn hold_anon_vmas(pfns: &mut [usize], held: &mut [*mut anon_vma], stranger: usize) {
+    // SAFETY: Both arrays have as many elements as the caller says; the frames have pages.
+    unsafe {
+        bindings::gmem_hold_anon_vmas(pfns.as_mut_ptr(), held.as_mut_ptr(), pfns.len(), stranger)
+    };
+}
+
+/// Undoes [`hold_anon_vmas`].
+///
+/// # Safety
+///
+/// It filled the slice, which is not used afterwards.
+unsafe fn put_anon_vmas(held: &mut [*mut anon_vma]) {
+    // SAFETY: What is not NULL in the array is held since `hold_anon_vmas()`.
+    unsafe { bindings::gmem_put_anon_vmas(held.as_mut_ptr(), held.len()) };
 }
 
 /// Throws away the contents of a page-aligned range, in bytes.

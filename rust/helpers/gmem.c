@@ -1,76 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-#include <linux/eventfd.h>
-#include <linux/gmem.h>
-#include <linux/io.h>
-#include <linux/sched.h>
-#include <linux/string.h>
+/* What rust/kernel/gmem/soft/ needs of the C inline functions and macros. */
 
 #ifdef CONFIG_GMEM
+
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/string.h>
 
 /*
  * Memory that a device shares with other processors changes under the reader.
  * These accesses are made here, by C's rules, so that Rust never holds a
  * reference to such bytes.
  */
-__rust_helper void rust_helper_gmem_soft_copy(void *dst, const void *src, size_t len)
+__rust_helper void rust_helper_memcpy_shared(void *dst, const void *src, size_t len)
 {
 	memcpy(dst, src, len);
 }
 
-/* The copy engine of an emulated device moves whole pages. */
-static __always_inline void soft_copy_pages(void *dst, const void *src, size_t len)
-{
-	size_t done;
-
-	for (done = 0; done < len; done += PAGE_SIZE)
-		copy_page(dst + done, (void *)src + done);
-}
-
-__rust_helper void rust_helper_gmem_soft_copy_pages(void *dst, const void *src,
-						    size_t len)
-{
-	soft_copy_pages(dst, src, len);
-}
-
-__rust_helper void rust_helper_gmem_soft_from_host(void *dst, u64 host, size_t len)
-{
-	soft_copy_pages(dst, phys_to_virt(host), len);
-}
-
-__rust_helper void rust_helper_gmem_soft_to_host(u64 host, const void *src,
-						 size_t len)
-{
-	soft_copy_pages(phys_to_virt(host), src, len);
-}
-
-__rust_helper void rust_helper_gmem_soft_fill(void *dst, int byte, size_t len)
+__rust_helper void rust_helper_memset_shared(void *dst, int byte, size_t len)
 {
 	memset(dst, byte, len);
 }
 
-__rust_helper void rust_helper_gmem_soft_add(void *p, u64 value)
+__rust_helper void rust_helper_copy_page_shared(void *dst, void *src)
 {
-	atomic64_add(value, (atomic64_t *)p);
+	copy_page(dst, src);
 }
 
 /* GMEM needs a 64-bit kernel: all of the host's memory is in the direct map. */
-__rust_helper void *rust_helper_gmem_soft_host(u64 addr)
+__rust_helper void *rust_helper_phys_to_virt(phys_addr_t addr)
 {
-	BUILD_BUG_ON(IS_ENABLED(CONFIG_HIGHMEM));
 	return phys_to_virt(addr);
 }
 
-__rust_helper void rust_helper_gmem_cond_resched(void)
-{
-	cond_resched();
-}
-
 #endif /* CONFIG_GMEM */
-
-#ifdef CONFIG_EVENTFD
-__rust_helper void rust_helper_eventfd_signal(struct eventfd_ctx *ctx)
-{
-	eventfd_signal(ctx);
-}
-#endif

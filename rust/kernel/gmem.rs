@@ -8,8 +8,7 @@
 //! cannot fault. Where a page lies, moving it, taking it away and accounting for it is GMEM's
 //! work, which it does through the functions of [`Mmu`].
 //!
-//! Beside this, [`soft`] has the parts of an emulated device, and [`node`], [`thread`] and
-//! [`eventfd`] what a driver needs to be used by processes.
+//! Beside this, [`soft`] has the parts of an emulated device.
 //!
 //! C header: [`include/linux/gmem.h`](srctree/include/linux/gmem.h)
 //!
@@ -190,10 +189,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 
-pub mod eventfd;
-pub mod node;
 pub mod soft;
-pub mod thread;
 
 mod context;
 mod device;

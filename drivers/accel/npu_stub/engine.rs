@@ -15,10 +15,8 @@ use crate::{
     port::Port, //
 };
 use kernel::{
-    gmem::{
-        soft::Tlb,
-        thread::Worker, //
-    },
+    gmem::soft::Tlb,
+    kthread::Worker,
     sync::Arc,
     time::{
         Delta,

@@ -12,11 +12,12 @@ use crate::{
 };
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
-    gmem,
+    eventfd::EventFd,
     ioctl::{
         _IOR,
         _IOWR, //
     },
+    miscnode::NodeFile,
     prelude::*,
     sync::Arc,
     uaccess::{
@@ -37,7 +38,7 @@ pub(crate) struct NpuFile {
     client: Arc<Client>,
 }
 
-impl gmem::node::NodeFile for NpuFile {
+impl NodeFile for NpuFile {
     const MODULE: &'static ThisModule = &crate::THIS_MODULE;
     type Device = Npu;
 
@@ -121,7 +122,7 @@ impl NpuFile {
         }
         let event = match eventfd {
             -1 => None,
-            fd => Some(gmem::eventfd::EventFd::from_fd(fd)?),
+            fd => Some(EventFd::from_fd(fd)?),
         };
         let cmds = self.read_cmds(UserPtr::from_addr(addr as usize), nr)?;
 

@@ -12,6 +12,8 @@ use crate::{
 use kernel::{
     debugfs::Dir,
     faux,
+    kthread::Thread,
+    miscnode::Node,
     prelude::*,
     str::CString,
     sync::Arc,
@@ -24,7 +26,7 @@ use kernel::{
 /// A loaded NPU. Its parts go in the order of their declaration.
 pub(crate) struct Instance {
     _controls: Controls,
-    _node: Pin<KBox<kernel::gmem::node::Node<NpuFile>>>,
+    _node: Pin<KBox<Node<NpuFile>>>,
     _running: Running,
     _parent: faux::Registration,
 }
@@ -32,7 +34,7 @@ pub(crate) struct Instance {
 /// The NPU with its cores; dropping it ends them.
 struct Running {
     npu: Arc<Npu>,
-    cores: KVec<kernel::gmem::thread::Thread<Core>>,
+    cores: KVec<Thread<Core>>,
 }
 
 impl Running {
@@ -48,7 +50,7 @@ impl Running {
                 npu: npu.clone(),
                 tlb: tlb.clone(),
             };
-            let thread = kernel::gmem::thread::Thread::spawn(&name, Arc::new(core, GFP_KERNEL)?)?;
+            let thread = Thread::spawn(&name, Arc::new(core, GFP_KERNEL)?)?;
             this.cores.push(thread, GFP_KERNEL)?;
         }
         Ok(this)
@@ -77,7 +79,7 @@ impl Instance {
         let running = Running::new(Npu::new(index, config, parent.as_ref())?)?;
         let controls = Controls::new(&dir.subdir(&name), &running.npu)?;
         let path = CString::try_from_fmt(fmt!("accel!npu{index}"))?;
-        let node = kernel::gmem::node::Node::register(path, parent.as_ref(), running.npu.clone());
+        let node = Node::register(path, parent.as_ref(), running.npu.clone());
         Ok(Self {
             _controls: controls,
             _node: KBox::try_pin_init(node, GFP_KERNEL)?,

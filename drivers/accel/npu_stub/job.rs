@@ -7,7 +7,7 @@ use crate::{
     cmd::Cmd, //
 };
 use kernel::{
-    gmem::eventfd::EventFd,
+    eventfd::EventFd,
     prelude::*,
     sync::Arc, //
 };

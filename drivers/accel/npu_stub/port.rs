@@ -23,6 +23,7 @@ use kernel::{
             Translation, //
         }, //
     },
+    kthread,
     page::PAGE_SIZE,
     prelude::*,
     time::{
@@ -76,7 +77,7 @@ impl<'a> Port<'a> {
 
     /// Fails when the job should end. Commands call it at least once in a few milliseconds.
     pub(crate) fn check(&self) -> Result {
-        gmem::thread::cond_resched();
+        kthread::cond_resched();
         Ok(self.npu.queue.verdict(&self.job.client)?)
     }
 
@@ -132,7 +133,7 @@ impl<'a> Port<'a> {
         if attempt.faults > EAGER_FAULTS {
             fsleep(Delta::from_micros(100));
         }
-        // Where others take what comes, what follows makes the page itself leave again.
+        // On a contended device, bringing what follows would evict the page itself again.
         let end = if attempt.faults > EAGER_FAULTS {
             attempt.va + 1
         } else {
@@ -141,7 +142,7 @@ impl<'a> Port<'a> {
         let Err(error) = self.request(attempt.va, end, attempt.write) else {
             return Ok(());
         };
-        // A job that was asked to end says so, whatever GMEM made of it.
+        // A job that was asked to end reports that, whatever the fault returned.
         self.check()?;
         if error == EAGAIN || error == EBUSY || error == EINTR {
             fsleep(Delta::from_millis(1));

@@ -6,20 +6,10 @@
 //! splits what it meets at its own edges and joins what became equal, so that it touches the pages
 //! it was asked for and no other.
 
-use crate::{
-    policy::place::{
-        self,
-        Place,
-        Wish, //
-    },
-    range::{
-        PageRange,
-        MAX_PAGES, //
-    }, //
+use crate::range::{
+    PageRange,
+    MAX_PAGES, //
 };
-
-/// What the policy calls all host memory.
-const HOST: place::Node = 0;
 
 /// A node of memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,15 +18,6 @@ pub(crate) enum Node {
     Host(i32),
     /// The memory of a device, by its number.
     Device(u32),
-}
-
-impl Node {
-    fn number(self) -> place::Node {
-        match self {
-            Self::Host(_) => HOST,
-            Self::Device(id) => id as place::Node,
-        }
-    }
 }
 
 /// What was advised about a page.
@@ -149,17 +130,14 @@ impl Attributes {
     }
 
     /// Does a fault of `device` bring the page there? If not, the device maps it in host memory.
+    ///
+    /// A pin comes first, then the preferred node, then what accessed-by says.
     pub(crate) fn belongs_to(self, device: u32) -> bool {
-        let wish = Wish {
-            faulting: device as place::Node,
-            holder: HOST,
-            pinned: self.pinned.map(|id| id as place::Node),
-            preferred: self.preferred.map(Node::number),
-            accessed_by: self.is_accessed_by(device),
-            bounces: false,
-            movable: true,
-        };
-        wish.place() == Place::Move(device as place::Node)
+        match (self.pinned, self.preferred) {
+            (Some(id), _) | (None, Some(Node::Device(id))) => id == device,
+            (None, Some(Node::Host(_))) => false,
+            (None, None) => !self.is_accessed_by(device),
+        }
     }
 }
 

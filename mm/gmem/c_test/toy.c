@@ -258,23 +258,28 @@ void toy_lose(struct toy_client *client, u64 va)
 	toy_tlb_invl(client->pmap, va, PAGE_SIZE);
 }
 
-/* What the driver itself does when GMEM enters a page. */
-void toy_enter_again(struct toy_client *client, u64 va)
+/* What the device's page table says of a page. */
+u64 toy_entry(struct toy_client *client, u64 va)
 {
-	u64 bits = xa_to_value(xa_load(&client->pmap->entries, va >> PAGE_SHIFT));
+	return xa_to_value(xa_load(&client->pmap->entries, va >> PAGE_SHIFT));
+}
+
+/* What the driver itself does when GMEM enters a page. */
+void toy_enter(struct toy_client *client, u64 va, u64 bits)
+{
 	struct gm_map map = {
-		.va = va & PAGE_MASK,
+		.va = va,
 		.addr = bits & PAGE_MASK,
 		.nr_pages = 1,
 		.flags = bits & ~PAGE_MASK,
 	};
 
-	toy_pmap_prepare(client->pmap, map.va, PAGE_SIZE);
+	toy_pmap_prepare(client->pmap, va, PAGE_SIZE);
 	toy_pmap_enter(client->pmap, &map, 1);
 }
 
 /* Whether the device maps a page of its own memory there. */
 bool toy_maps_local(struct toy_client *client, u64 va)
 {
-	return xa_to_value(xa_load(&client->pmap->entries, va >> PAGE_SHIFT)) & GM_MAP_LOCAL;
+	return toy_entry(client, va) & GM_MAP_LOCAL;
 }

@@ -49,7 +49,8 @@ int toy_open(struct toy_client *client, struct gm_dev *dev);
 void toy_close(struct toy_client *client);
 int toy_access(struct toy_client *client, u64 va, void *buf, size_t len, u32 access);
 void toy_lose(struct toy_client *client, u64 va);
-void toy_enter_again(struct toy_client *client, u64 va);
+u64 toy_entry(struct toy_client *client, u64 va);
+void toy_enter(struct toy_client *client, u64 va, u64 bits);
 bool toy_maps_local(struct toy_client *client, u64 va);
 
 #endif /* _GMEM_C_TEST_TOY_H */

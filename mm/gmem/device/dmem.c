@@ -5,11 +5,10 @@
 #include <linux/cgroup.h>
 #include <linux/cgroup_dmem.h>
 #include <linux/err.h>
+#include <linux/gmem_core.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/workqueue.h>
-
-#include "../internal.h"
 
 /* Returns NULL without the controller, else an error pointer or a region. */
 struct dmem_cgroup_region *gmem_dmem_register(u64 size, const char *name)
@@ -90,7 +89,7 @@ static void gmem_return_work(struct work_struct *work)
 }
 static DECLARE_DELAYED_WORK(return_work, gmem_return_work);
 
-/* A program that moves memory to and fro empties and fills chunks all the time. */
+/* A program that moves memory back and forth empties and fills chunks all the time. */
 #define RETURN_DELAY	msecs_to_jiffies(20)
 
 /* Callable anywhere. */

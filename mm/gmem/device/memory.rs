@@ -6,16 +6,19 @@
 //! runs of up to 16, or all at once; [`Chunks`] knows which are in use, and [`Units`] what to evict
 //! first.
 
-use crate::device::{
-    alloc::Alloc,
-    chunk::Chunks,
-    dmem::Region,
-    mmu::Parts,
-    node::Node,
-    pools::Pools,
-    scratch::Scratch,
-    units::Units,
-    worker::Worker, //
+use crate::{
+    device::{
+        alloc::Alloc,
+        chunk::Chunks,
+        dmem::Region,
+        mmu::Parts,
+        node::Node,
+        pools::Pools,
+        scratch::Scratch,
+        units::Units,
+        worker::Worker, //
+    },
+    sys, //
 };
 use core::ops::Range;
 use kernel::{
@@ -29,6 +32,7 @@ use kernel::{
             Cookie,
             Fault,
             FaultResult,
+            KeepMappings,
             Operations,
             Owner,
             Pagemap, //
@@ -70,6 +74,8 @@ pub(crate) trait CpuFault {
 }
 
 impl Operations for Frames {
+    const KEEP_MAPPINGS: KeepMappings = sys::KEEP_ANON_VMAS;
+
     fn folio_free(&self, page: usize, order: u32) {
         self.chunks.put(page, 1usize.wrapping_shl(order));
     }

@@ -6,6 +6,7 @@
 
 #include <linux/device.h>
 #include <linux/gmem.h>
+#include <linux/gmem_core.h>
 #include <linux/gmem_numa.h>
 #include <linux/init.h>
 #include <linux/cpuset.h>
@@ -14,8 +15,6 @@
 #include <linux/mmzone.h>
 #include <linux/node.h>
 #include <linux/sysfs.h>
-
-#include "../internal.h"
 
 /*
  * None, unless the kernel or its command line asks: who has no device does not pay

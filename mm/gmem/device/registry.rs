@@ -296,7 +296,7 @@ impl Drop for Entered<'_> {
         drop(self.memory.take());
         let mut gate = self.device.gate.lock();
         gate.inside -= 1;
-        if gate.inside == 0 {
+        if gate.inside == 0 && !gate.open {
             self.device.idle.notify_all();
         }
     }

@@ -19,7 +19,6 @@ use crate::{
         Ghost,
         Key,
         Ranking,
-        Replacement,
         Search,
         Seen,
         Slot,

@@ -22,7 +22,8 @@ use crate::{
         address_space::Watch,
         context::Context,
         mapping::policy_allows, //
-    }, //
+    },
+    sys, //
 };
 use kernel::{
     bindings,
@@ -173,13 +174,13 @@ impl Part<'_> {
     /// Checks that the device may use the VMA as it wants.
     pub(crate) fn check(&self, vma: &VmaRef) -> Result {
         let flags = vma.flags();
-        let shared = flags & vma_info::VM_PEER_SHARED != 0 || self.context.space.is_whole();
+        let shared = flags & sys::VM_PEER_SHARED != 0 || self.context.space.is_whole();
         let wants = if self.request.write {
             bindings::VM_READ | bindings::VM_WRITE
         } else {
             bindings::VM_READ
         };
-        if !shared || !vma_info::is_ordinary(vma) {
+        if !shared || !sys::is_ordinary(vma) {
             Err(EFAULT)
         } else if flags & wants != wants {
             Err(EPERM)

@@ -51,8 +51,8 @@ struct Answer {
 }
 
 impl Refault<'_> {
-    /// Enters what is asked for if the directory knows it. Returns the pages that the device has now, or
-    /// [`None`] when the CPU page table has to be asked.
+    /// Enters what is asked for if the directory knows it. Returns the pages that the device has
+    /// now, or [`None`] when the CPU page table has to be asked.
     pub(crate) fn serve(&self, maps: &mut KVVec<MapRun>) -> Option<PageRange> {
         let Context { space, pmap, .. } = self.context;
         if !self.request.purpose.is_demand() {
@@ -89,7 +89,9 @@ impl Refault<'_> {
                 stats.remote.add((run.nr_pages as usize) << PAGE_SHIFT);
             }
         }
-        touch(self.memory, maps, space.key());
+        if !is_named {
+            touch(self.memory, maps, space.key());
+        }
         Some(pages)
     }
 

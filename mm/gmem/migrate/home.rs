@@ -7,14 +7,15 @@ use crate::{
         attributes::Node,
         attributes_tree::Advice, //
     },
+    migrate::host_folio::{
+        self,
+        FolioStock, //
+    },
     range::PageRange, //
 };
 use kernel::{
     mm::{
-        device::{
-            folio::LockedFolio,
-            folio_stock::FolioStock, //
-        },
+        device::folio::LockedFolio,
         virt::VmaRef, //
     },
     page::PAGE_SHIFT,
@@ -91,7 +92,7 @@ impl<'a> Rooms<'a> {
         let node = self.home.node(page);
 
         if order > 0 {
-            return LockedFolio::alloc_home(order, self.home.vma, addr, node);
+            return host_folio::home(order, self.home.vma, addr, node);
         }
         if node != self.node {
             self.stock = FolioStock::new();

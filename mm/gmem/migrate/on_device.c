@@ -2,13 +2,12 @@
 /*
  * Pages of a process that are in the memory of devices: ours, or those that others manage.
  */
+#include <linux/gmem_core.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/swap.h>
 #include <linux/leafops.h>
 #include <linux/pagewalk.h>
-
-#include "../internal.h"
 
 struct on_device {
 	void *owner;

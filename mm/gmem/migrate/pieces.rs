@@ -10,6 +10,7 @@ use crate::{
             Parts, //
         }, //
     },
+    migrate::host_folio,
     range::PAGE_SIZE,
     sys::{
         self,
@@ -128,7 +129,7 @@ pub(crate) fn copy_peer(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
 }
 
 fn bounce(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
-    let page = kernel::mm::device::folio::LockedFolio::alloc_evict(0)?;
+    let page = host_folio::evict(0)?;
     let host = (page.pfn() as u64) << PAGE_SHIFT;
     let mut done = 0;
 

@@ -3,13 +3,12 @@
  * Memory policies that name heterogeneous nodes.
  */
 #include <linux/cpuset.h>
+#include <linux/gmem_core.h>
 #include <linux/gmem_numa.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
-
-#include "../internal.h"
 
 /*
  * The heterogeneous nodes that a policy with @nodes names: those of them that the

@@ -5,6 +5,7 @@
  */
 #include <linux/compat.h>
 #include <linux/cpuset.h>
+#include <linux/gmem_core.h>
 #include <linux/gmem_numa.h>
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
@@ -12,8 +13,6 @@
 #include <linux/leafops.h>
 #include <linux/pagewalk.h>
 #include <linux/uaccess.h>
-
-#include "../internal.h"
 
 /* The page of an entry that is not present, if it is on a heterogeneous node. */
 struct page *gmem_hnode_page(softleaf_t entry)
@@ -33,7 +32,7 @@ struct run {
 	unsigned long end;
 };
 
-/* Looked for: the first run on a node, or with @any the first page whatever its node. */
+/* Search for the first run on a node, or with @any for the first page on any node. */
 struct search {
 	struct run run;
 	bool any;

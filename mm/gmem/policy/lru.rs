@@ -4,7 +4,7 @@
 //!
 //! The links lie with the caller, one [`Link`] per number, so that the list needs no memory of its
 //! own. Every function is total: a number without a link, or one that is not in the list, is
-//! answered with `false`, and links of another list can cost entries, but never an endless walk.
+//! answered with `false`, and links of another list can cost entries.
 
 /// The place of a number in a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,16 +24,10 @@ pub(crate) enum Link {
 /// What a list can be made of.
 pub(crate) trait Linked {
     /// The link.
-    fn link(&self) -> Link;
-    /// The link, to be changed.
     fn link_mut(&mut self) -> &mut Link;
 }
 
 impl Linked for Link {
-    fn link(&self) -> Link {
-        *self
-    }
-
     fn link_mut(&mut self) -> &mut Link {
         self
     }
@@ -44,7 +38,6 @@ impl Linked for Link {
 pub(crate) struct Lru {
     oldest: Option<u32>,
     newest: Option<u32>,
-    len: usize,
 }
 
 impl Lru {
@@ -53,14 +46,7 @@ impl Lru {
         Self {
             oldest: None,
             newest: None,
-            len: 0,
         }
-    }
-
-    /// How many numbers are in the list?
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests count"))]
-    pub(crate) const fn len(&self) -> usize {
-        self.len
     }
 
     /// The number used longest ago.
@@ -84,7 +70,6 @@ impl Lru {
             None => self.oldest = Some(index),
         }
         self.newest = Some(index);
-        self.len = self.len.saturating_add(1);
         true
     }
 
@@ -104,45 +89,7 @@ impl Lru {
             Some(newer) => set_older(links, newer, older),
             None => self.newest = older,
         }
-        self.len = self.len.saturating_sub(1);
         true
-    }
-
-    /// Makes `index` the newest; `false` if it is not in the list.
-    pub(crate) fn move_to_back(&mut self, links: &mut [impl Linked], index: u32) -> bool {
-        self.remove(links, index) && self.push_back(links, index)
-    }
-
-    /// The numbers from the oldest on.
-    pub(crate) fn iter<'a, T: Linked>(&self, links: &'a [T]) -> Iter<'a, T> {
-        Iter {
-            links,
-            next: self.oldest,
-            left: self.len,
-        }
-    }
-}
-
-/// The iterator that [`Lru::iter`] returns.
-#[derive(Clone, Debug)]
-pub(crate) struct Iter<'a, T> {
-    links: &'a [T],
-    next: Option<u32>,
-    left: usize,
-}
-
-impl<T: Linked> Iterator for Iter<'_, T> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        self.left = self.left.checked_sub(1)?;
-        let index = self.next?;
-
-        self.next = match self.links.get(index as usize).map(T::link) {
-            Some(Link::In { newer, .. }) => newer,
-            _ => None,
-        };
-        Some(index)
     }
 }
 

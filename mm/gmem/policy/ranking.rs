@@ -78,10 +78,6 @@ pub(crate) struct Slot {
 }
 
 impl Linked for Slot {
-    fn link(&self) -> Link {
-        self.link
-    }
-
     fn link_mut(&mut self) -> &mut Link {
         &mut self.link
     }

@@ -39,16 +39,6 @@ impl Window {
             PageRange::with_count(first, self.each.count())
         })
     }
-
-    /// The pages of all ranges.
-    pub(crate) const fn pages(&self) -> u64 {
-        self.each.count().saturating_mul(self.count as u64)
-    }
-
-    /// Is it one range?
-    pub(crate) const fn is_sequential(&self) -> bool {
-        self.count == 1
-    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,6 @@ use crate::policy::{
     },
     Ghost,
     Key,
-    Replacement,
     Search,
     Seen,
     Unit,
@@ -19,12 +18,10 @@ use crate::policy::{
 };
 use core::ops::DerefMut;
 
-impl<S, G> Replacement for Ranking<S, G>
-where
-    S: DerefMut<Target = [Slot]>,
-    G: DerefMut<Target = [Ghost]>,
-{
-    fn insert(&mut self, unit: Unit, key: Key) {
+impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> {
+    /// `unit` was filled with the data that `key` names. What was known about the unit and
+    /// units that overlap it is forgotten.
+    pub(crate) fn insert(&mut self, unit: Unit, key: Key) {
         if self.known(unit).is_some_and(|slot| slot.key == key) {
             // It is filled piece by piece.
             return self.used(unit);
@@ -49,7 +46,8 @@ where
         self.push(unit, slot);
     }
 
-    fn remove(&mut self, unit: Unit) {
+    /// `unit` is empty. Not needed for what [`Seen::Gone`] reports.
+    pub(crate) fn remove(&mut self, unit: Unit) {
         let chunk = unit.around();
         self.pull(chunk);
         for at in (unit.first_slot()..).take(unit.slots() as usize) {
@@ -57,7 +55,8 @@ where
         }
     }
 
-    fn used(&mut self, unit: Unit) {
+    /// A device asked for a page of `unit`, which was there.
+    pub(crate) fn used(&mut self, unit: Unit) {
         let whole = unit.around();
         let unit = if self.known(whole).is_some() {
             whole
@@ -72,7 +71,8 @@ where
         }
     }
 
-    fn split(&mut self, unit: Unit) {
+    /// The whole chunk `unit` became 32 units.
+    pub(crate) fn split(&mut self, unit: Unit) {
         let Some(slot) = self.pull(unit.around()) else {
             return;
         };
@@ -89,7 +89,8 @@ where
         }
     }
 
-    fn candidate(&mut self, search: &mut Search) -> Option<Unit> {
+    /// The unit to ask the devices about next; `None` when there is none.
+    pub(crate) fn candidate(&mut self, search: &mut Search) -> Option<Unit> {
         let hot = self.hot.oldest().and_then(|at| self.unit(at));
         let cold = self.cold.oldest().and_then(|at| self.unit(at));
 
@@ -111,7 +112,8 @@ where
             .or(hot)
     }
 
-    fn decide(&mut self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict {
+    /// Decides about a candidate.
+    pub(crate) fn decide(&mut self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict {
         let Some(slot) = self.known(unit) else {
             return Verdict::Keep;
         };
@@ -167,7 +169,8 @@ where
         Verdict::Keep
     }
 
-    fn rest(&mut self) {
+    /// Nothing came for a while: what came last was used by now, or will not be.
+    pub(crate) fn rest(&mut self) {
         self.now = self.now.wrapping_add(self.young_max());
     }
 }

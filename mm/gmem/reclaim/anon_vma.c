@@ -6,12 +6,12 @@
  * again in the end. Meanwhile the last VMA that maps one may go, and its
  * anon_vma with it.
  */
+#include <linux/gmem_core.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/rmap.h>
 
 #include "../../internal.h"
-#include "../internal.h"
 
 /*
  * Hold in @held, all %NULL, the anon_vmas of the folios at the @nr frames @pfns,

@@ -19,7 +19,13 @@ use crate::{
         scratch::Scratch,
         units::Spot, //
     },
-    migrate::to_host,
+    migrate::{
+        host_folio::{
+            self,
+            FolioStock, //
+        },
+        to_host, //
+    },
     reclaim::{
         to_peer::{
             self,
@@ -38,8 +44,6 @@ use crate::{
 use core::ops::Range;
 use kernel::{
     mm::device::{
-        folio::LockedFolio,
-        folio_stock::FolioStock,
         migrate::{
             split_device_folio,
             Migration, //
@@ -182,8 +186,8 @@ struct Left {
     dropped: usize,
 }
 
-/// Evicts what it can, as [`pages`]; `limited` says that a limit asks for it. Returns how many pages
-/// left.
+/// Evicts what it can, as [`pages`]; `limited` says that a limit asks for it. Returns how many
+/// pages left.
 ///
 /// # Errors
 ///
@@ -290,7 +294,7 @@ fn move_out(
             return Err(ENOMEM);
         }
         if order > 0 {
-            return LockedFolio::alloc_evict(order);
+            return host_folio::evict(order);
         }
         stock.evict(nr - index)
     });

@@ -2,11 +2,9 @@
 
 //! Room on the host for what a device cannot take.
 
+use crate::migrate::host_folio::host_has_room;
 use kernel::{
-    mm::device::{
-        folio::host_has_room,
-        PMD_PAGES, //
-    },
+    mm::device::PMD_PAGES,
     prelude::*,
     sync::lock::GlobalGuard, //
 };

@@ -10,6 +10,7 @@
 #include <linux/file.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
+#include <linux/gmem_core.h>
 #include <linux/memfd.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -20,8 +21,6 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <uapi/linux/fcntl.h>
-
-#include "../internal.h"
 
 /*
  * An inode has one that is used, and may have others that end.  When a writer
@@ -92,7 +91,7 @@ static void lease_break_work(struct work_struct *work)
 	lease_give_back(lease);
 }
 
-/* Nobody uses it and nobody finds it any more. */
+/* Free a lease that has no users and is in no list. */
 static void lease_end(struct gmem_lease *lease)
 {
 	lease_give_back(lease);
@@ -109,7 +108,7 @@ static void lease_end_task(struct callback_head *head)
 	lease_end(container_of(head, struct gmem_lease, end_task));
 }
 
-/* For threads of the kernel, which do not return to a program. */
+/* For kernel threads, which have no return to user space to do it at. */
 static void lease_end_work(struct work_struct *work)
 {
 	lease_end(container_of(work, struct gmem_lease, end_work));
@@ -348,13 +347,13 @@ bool gmem_lease_covers(struct gmem_lease *lease, struct vm_area_struct *vma)
 	       !(vma->vm_file->f_mode & FMODE_BACKING);
 }
 
-/* Has somebody a reference that is not one of @ours and not of a known kind? */
+/* Does anybody hold a reference that is neither one of @ours nor of a known kind? */
 static bool folio_referred(struct folio *folio, unsigned long ours)
 {
 	int expected = folio_expected_ref_count(folio);
 	int refs = folio_ref_count(folio);
 
-	/* Another mapping came or went meanwhile: who knows. */
+	/* The number of mappings changed meanwhile: assume that somebody has one. */
 	if (folio_expected_ref_count(folio) != expected)
 		return true;
 	return folio_maybe_dma_pinned(folio) || refs != expected + (int)ours;
@@ -382,7 +381,7 @@ bool gmem_lease_refer(struct gmem_lease *lease, struct folio *folio)
 	return taken;
 }
 
-/* Give that back.  Callable anywhere. */
+/* Undo gmem_lease_refer().  Callable anywhere. */
 void gmem_lease_unrefer(struct gmem_lease *lease, struct folio *folio)
 {
 	unsigned long pfn = folio_pfn(folio), ours;

@@ -8,14 +8,13 @@
  * from taking it back into use for one writer.
  */
 #include <linux/fs.h>
+#include <linux/gmem_core.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagewalk.h>
 #include <linux/rmap.h>
 #include <linux/swap.h>
-
-#include "../internal.h"
 
 /* What gmem_originals() found out about a page. */
 enum original {
@@ -47,7 +46,7 @@ static enum original original_take(struct vm_area_struct *vma, unsigned long add
 	else
 		goto out;
 	if (!fw.page) {
-		/* Zeroes are zeroes; a write puts another page there. */
+		/* The zero page never changes; a write replaces it. */
 		*pfn = page_to_pfn(folio_page(folio, 0));
 		if (folio_test_large(folio))
 			*pfn += (addr & ~HPAGE_PMD_MASK) >> PAGE_SHIFT;
@@ -86,7 +85,7 @@ out:
 	return result;
 }
 
-/* Take a large folio apart: who refers to it can be told for a small one only. */
+/* Split a large folio: only for a small one can the references be told apart. */
 static void original_split(struct vm_area_struct *vma, unsigned long addr)
 {
 	struct folio_walk fw;
@@ -187,7 +186,7 @@ static bool originals_protect(struct vm_area_struct *vma, unsigned long start,
 	return busy;
 }
 
-/* Returns what is the matter with those that could not be taken. */
+/* Returns why pages could not be taken. */
 static enum original originals_take(struct vm_area_struct *vma, unsigned long start,
 				    unsigned long nr, struct gmem_lease *lease,
 				    unsigned long *pfns)
@@ -224,7 +223,7 @@ void gmem_originals(struct vm_area_struct *vma, unsigned long start,
 	if (result != ORIGINAL_WRITABLE && result != ORIGINAL_REFERRED)
 		return;
 
-	/* A new page is in a list of a CPU that refers to it. */
+	/* A CPU's list of pages for the LRU holds a reference to a new page. */
 	lru_add_drain();
 	if (lease) {
 		if (originals_take(vma, start, nr, lease, pfns) == ORIGINAL_REFERRED &&

@@ -48,6 +48,8 @@ struct Gate {
     /// Scratch memory that no fault uses. The first is preallocated with the context: a fault that
     /// finds none, and can allocate none, waits for that one.
     spares: KVec<KBox<Batch>>,
+    /// How many faults wait for some.
+    starved: usize,
 }
 
 /// The page table of one device for one address space; `struct gm_context`.
@@ -142,6 +144,7 @@ impl Context {
                     open: true,
                     inside: 0,
                     spares,
+                    starved: 0,
                 }, "gmem_context"),
                 ended <- new_condvar!("gmem_fault_ended"),
                 walks <- Walks::new(),
@@ -186,7 +189,9 @@ impl Context {
             if made.is_none() {
                 let mut gate = self.gate.lock();
                 if gate.spares.is_empty() && gate.open {
+                    gate.starved += 1;
                     self.ended.wait(&mut gate);
+                    gate.starved -= 1;
                 }
             }
         }
@@ -257,6 +262,8 @@ impl Drop for Faulting<'_> {
             // There are enough if it does not fit.
             let _ = gate.spares.push_within_capacity(batch);
         }
-        self.context.ended.notify_all();
+        if !gate.open || gate.starved > 0 {
+            self.context.ended.notify_all();
+        }
     }
 }

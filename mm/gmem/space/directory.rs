@@ -18,12 +18,15 @@ use crate::{
         Holder, //
     }, //
 };
-use core::{
-    cell::Cell,
-    ops::ControlFlow, //
-};
+use core::cell::Cell;
 use kernel::{
-    mm::device::value_array::{
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Relaxed, //
+    },
+    xarray_value::{
         Found,
         Mark,
         Marks,
@@ -31,19 +34,13 @@ use kernel::{
         Update,
         Value,
         ValueArray, //
-    },
-    prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Relaxed, //
     }, //
 };
 
 /// Entries of pages that a device holds.
-const ON_DEVICE: Mark = Mark::Mark0;
+pub(super) const ON_DEVICE: Mark = Mark::Mark0;
 /// Entries of pages that a context maps.
-const MAPPED: Mark = Mark::Mark1;
+pub(super) const MAPPED: Mark = Mark::Mark1;
 
 const _: () = assert!(Entry::BITS <= Value::BITS);
 
@@ -65,19 +62,6 @@ pub(crate) struct Enter {
     pub(crate) fixed: bool,
 }
 
-/// How much a directory knows.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
-    /// Entries of one page.
-    pub(crate) small: u64,
-    /// Entries of one block.
-    pub(crate) huge: u64,
-    /// Pages that devices hold.
-    pub(crate) on_device: u64,
-    /// Pages that contexts map.
-    pub(crate) mapped: u64,
-}
-
 /// Proof that the map lock of the address space is held, which is above.
 pub(crate) trait MapLocked {}
 
@@ -85,7 +69,7 @@ pub(crate) trait MapLocked {}
 #[pin_data]
 pub(crate) struct Directory {
     #[pin]
-    values: ValueArray,
+    pub(super) values: ValueArray,
     /// How often pages were taken from contexts; changes under the map lock.
     taken: Atomic<u64>,
 }
@@ -104,15 +88,6 @@ impl Directory {
         let found = self.values.load(page as usize)?;
 
         Some((extent(&found), entry(found.value)))
-    }
-
-    /// Returns whether a context maps a page of `range`. Takes no lock.
-    pub(crate) fn is_mapped(&self, range: PageRange) -> bool {
-        bounds(range).is_some_and(|(first, last)| {
-            self.values
-                .for_each(first, last, Some(MAPPED), |_| ControlFlow::Break(()))
-                .is_break()
-        })
     }
 
     /// Reserves the memory that [`Directory::enter`] with the same `range` and `huge` needs. May
@@ -268,48 +243,6 @@ impl Directory {
         self.taken.load(Acquire)
     }
 
-    /// Returns the contexts that may map a page of `range`, one bit each. Takes no lock.
-    pub(crate) fn contexts(&self, range: PageRange) -> u16 {
-        let mut contexts = 0;
-
-        if let Some((first, last)) = bounds(range) {
-            let _: ControlFlow<()> = self.values.for_each(first, last, Some(MAPPED), |found| {
-                contexts |= entry(found.value).contexts();
-                ControlFlow::Continue(())
-            });
-        }
-        contexts
-    }
-
-    /// Counts what the directory knows, entry by entry. Takes no lock.
-    pub(crate) fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-
-        self.count(None, |pages| {
-            let entries = if pages == 1 {
-                &mut usage.small
-            } else {
-                &mut usage.huge
-            };
-            *entries = entries.wrapping_add(1);
-        });
-        self.count(Some(ON_DEVICE), |pages| {
-            usage.on_device = usage.on_device.wrapping_add(pages);
-        });
-        self.count(Some(MAPPED), |pages| {
-            usage.mapped = usage.mapped.wrapping_add(pages);
-        });
-        usage
-    }
-
-    /// Calls `f` with the number of pages of every entry that has `mark`.
-    fn count(&self, mark: Option<Mark>, mut f: impl FnMut(u64)) {
-        let _: ControlFlow<()> = self.values.for_each(0, usize::MAX, mark, |found| {
-            f(extent(&found).count());
-            ControlFlow::Continue(())
-        });
-    }
-
     /// Takes the pages of `range` from `contexts`. `f` gets runs of pages that the same contexts
     /// lose, after the entries were changed; `update` says what becomes of an entry without them.
     fn take(
@@ -363,15 +296,15 @@ impl Directory {
 }
 
 /// The first and the last index; `None` for the empty range.
-fn bounds(range: PageRange) -> Option<(usize, usize)> {
+pub(super) fn bounds(range: PageRange) -> Option<(usize, usize)> {
     Some((range.first() as usize, range.last()? as usize))
 }
 
-fn extent(found: &Found) -> PageRange {
+pub(super) fn extent(found: &Found) -> PageRange {
     PageRange::around(found.base as u64, found.order).unwrap_or_default()
 }
 
-fn entry(value: Value) -> Entry {
+pub(super) fn entry(value: Value) -> Entry {
     Entry::from_bits(value.bits() as u64)
 }
 

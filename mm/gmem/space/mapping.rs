@@ -32,7 +32,7 @@ pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
 
 /// Returns whether the program shares the VMA with devices, and they can use it.
 pub(crate) fn is_shared(vma: &VmaRef) -> bool {
-    vma.flags() & vma_info::VM_PEER_SHARED != 0 && vma_info::is_ordinary(vma)
+    vma.flags() & sys::VM_PEER_SHARED != 0 && sys::is_ordinary(vma)
 }
 
 /// Calls `f` with each mapping in the range and the pages of the range that it has.

@@ -32,8 +32,8 @@ use crate::{
 ///
 /// The optional functions are those with a body here; GMEM is told which ones a driver overrides.
 ///
-/// The functions deal in addresses, and no safe code reaches host memory through one: it is the
-/// device that does, and a driver answers for its device. An emulated device is no exception: see
+/// The functions pass addresses. Safe code cannot reach host memory through one: only the device
+/// does, and its driver is responsible for it. So it is for an emulated device: see
 /// [`soft`](super::soft).
 /// See `struct gm_mmu` in [`include/linux/gmem.h`](srctree/include/linux/gmem.h).
 #[vtable]

@@ -2,8 +2,8 @@
 
 //! Parts for emulated devices, whose memory and page-table walker are software.
 //!
-//! Real hardware reaches memory on its own and answers for what it does. An emulated device does
-//! the same with the kernel's own loads and stores, so these types answer for it:
+//! Real hardware reaches memory on its own. An emulated device does the same with the kernel's own
+//! loads and stores, so these types guarantee that it reaches only what its page table maps:
 //!
 //! - [`Machine`] is a device: its memory, the TLBs of its cores, and what its driver adds.
 //! - [`Memory`] is device memory. Several cores, and copies for GMEM, use it at the same time, so
@@ -17,9 +17,9 @@
 //! - [`SoftMmu`] has the functions that GMEM calls. It releases, flushes, and waits for the steps;
 //!   [`Emulated`] is what a driver can add.
 //!
-//! A driver has no part in taking memory away from its device, and nothing that it forgets leads
-//! to memory that was freed: page tables change only in [`SoftMmu`], translations end with the
-//! step, each change waits for the steps, and a dead device makes none.
+//! A driver cannot make its device use memory that was freed: page tables change only in
+//! [`SoftMmu`], translations end with the step, each change waits for the steps that run, and a
+//! dead device begins none.
 
 mod leaf;
 mod machine;

@@ -121,8 +121,7 @@ impl MemoryType {
 
 /// Work that a data function of [`Mmu`](super::Mmu) started.
 ///
-/// What the number means is the driver's business, except that 0 is "already done" and is not
-/// waited for.
+/// The driver chooses the number; 0 means "already done" and is not waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fence(u64);
 

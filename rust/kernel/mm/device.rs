@@ -9,17 +9,15 @@
 //! - [`hmm`]: reading the CPU page table,
 //! - [`interval_notifier`]: hearing of its changes,
 //! - [`mmap`]: keeping the mappings as they are,
-//! - [`value_array`]: a sparse array of small values, read without a lock.
+//! - [`vma`]: what is asked of a mapping.
 
 pub mod arc_table;
 pub mod folio;
-pub mod folio_stock;
 pub mod hmm;
 pub mod interval_notifier;
 pub mod migrate;
 pub mod mmap;
 pub mod pagemap;
-pub mod value_array;
 pub mod vma;
 
 /// Order of a folio that one PMD maps.

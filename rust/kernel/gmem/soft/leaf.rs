@@ -110,7 +110,7 @@ impl Leaf {
         left == 0
     }
 
-    /// Takes the right to store away.
+    /// Removes the right to store from the entries of a range.
     pub(super) fn make_read_only(&self, range: Range<u64>) {
         self.for_each(range, Slot::make_read_only);
     }

@@ -12,7 +12,8 @@ use crate::{
 };
 use core::ops::Deref;
 
-/// A device has so many cores at most: what a flush waits for is one number.
+/// The largest number of cores: the snapshots of all fit into the one number that a flush waits
+/// for.
 pub const MAX_CORES: usize = 2;
 
 /// The TLBs of a machine.

@@ -39,7 +39,20 @@ unsafe impl Sync for Memory {}
 /// Returns what the kernel calls a physical address.
 fn host(addr: u64) -> *mut u8 {
     // SAFETY: Computes an address.
-    unsafe { bindings::gmem_soft_host(addr) }.cast()
+    unsafe { bindings::phys_to_virt(addr) }.cast()
+}
+
+/// Copies whole pages, as the copy engine of a device does.
+///
+/// # Safety
+///
+/// `dst` and `src` are page aligned and valid for `len` bytes, a multiple of the page size.
+unsafe fn copy_pages(dst: *mut u8, src: *mut u8, len: usize) {
+    for offset in (0..len).step_by(PAGE_SIZE) {
+        let (dst, src) = (dst.wrapping_add(offset), src.wrapping_add(offset));
+        // SAFETY: The caller has both pages.
+        unsafe { bindings::copy_page_shared(dst.cast(), src.cast()) };
+    }
 }
 
 impl Memory {
@@ -123,7 +136,7 @@ impl HostRun {
         // SAFETY: `dst` is valid by `at`. By the type invariant the host memory stays during the
         // call, and its address is physical because the device has no DMA mask. Runs are made of
         // whole pages, and `base` is page aligned.
-        unsafe { bindings::gmem_soft_from_host(dst.cast(), self.host_addr(), len) };
+        unsafe { copy_pages(dst, host(self.host_addr()), len) };
         Ok(())
     }
 
@@ -133,7 +146,7 @@ impl HostRun {
         let len = usize::try_from(self.len()).map_err(|_| ERANGE)?;
         let src = memory.at(self.dev_addr(), len)?;
         // SAFETY: As in `copy_to_dev`.
-        unsafe { bindings::gmem_soft_to_host(self.host_addr(), src.cast(), len) };
+        unsafe { copy_pages(host(self.host_addr()), src, len) };
         Ok(())
     }
 }
@@ -146,7 +159,7 @@ impl PeerRun {
         let from = src.at(self.src_addr(), len)?;
         // SAFETY: Both are valid by `at`; they are of different allocations or, if the driver
         // mixed them up, the copied bytes are unspecified, as for any racing access.
-        unsafe { bindings::gmem_soft_copy_pages(to.cast(), from.cast(), len) };
+        unsafe { copy_pages(to, from, len) };
         Ok(())
     }
 }
@@ -179,7 +192,7 @@ impl Target {
 pub(super) unsafe fn read(target: Target, memory: &Memory, buf: &mut [u8]) -> Result {
     let src = target.at(memory, buf.len())?;
     // SAFETY: Device memory was checked by `at`, and the caller keeps host memory in place.
-    unsafe { bindings::gmem_soft_copy(buf.as_mut_ptr().cast(), src.cast(), buf.len()) };
+    unsafe { bindings::memcpy_shared(buf.as_mut_ptr().cast(), src.cast(), buf.len()) };
     Ok(())
 }
 
@@ -189,7 +202,7 @@ pub(super) unsafe fn read(target: Target, memory: &Memory, buf: &mut [u8]) -> Re
 pub(super) unsafe fn write(target: Target, memory: &Memory, buf: &[u8]) -> Result {
     let dst = target.at(memory, buf.len())?;
     // SAFETY: Device memory was checked by `at`, and the caller keeps host memory in place.
-    unsafe { bindings::gmem_soft_copy(dst.cast(), buf.as_ptr().cast(), buf.len()) };
+    unsafe { bindings::memcpy_shared(dst.cast(), buf.as_ptr().cast(), buf.len()) };
     Ok(())
 }
 
@@ -199,7 +212,7 @@ pub(super) unsafe fn write(target: Target, memory: &Memory, buf: &[u8]) -> Resul
 pub(super) unsafe fn fill(target: Target, memory: &Memory, len: usize, byte: u8) -> Result {
     let dst = target.at(memory, len)?;
     // SAFETY: Device memory was checked by `at`, and the caller keeps host memory in place.
-    unsafe { bindings::gmem_soft_fill(dst.cast(), c_int::from(byte), len) };
+    unsafe { bindings::memset_shared(dst.cast(), c_int::from(byte), len) };
     Ok(())
 }
 
@@ -213,6 +226,6 @@ pub(super) unsafe fn add(target: Target, memory: &Memory, value: u64) -> Result 
     }
     // SAFETY: Device memory was checked by `at`, and the caller keeps host memory in place. It is
     // aligned.
-    unsafe { bindings::gmem_soft_add(dst.cast(), value) };
+    unsafe { bindings::atomic64_add(value as i64, dst.cast()) };
     Ok(())
 }

@@ -56,9 +56,8 @@ pub trait Emulated: Send + Sync + Sized + 'static {
 /// The [`Mmu`] of a [`Machine`].
 ///
 /// A core reaches memory in a step, through the page table. What GMEM takes out of the page table
-/// is flushed from the TLBs of all cores, and the steps that run are waited for. As the driver has
-/// no part in it, it can forget nothing, and its safe code reaches no memory that is somebody
-/// else's.
+/// is flushed from the TLBs of all cores, and the steps that run are waited for. The driver takes
+/// no part in this, so that its safe code cannot reach memory of others.
 pub struct SoftMmu<D>(PhantomData<D>);
 
 /// The page table of a context.

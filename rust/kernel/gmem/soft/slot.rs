@@ -28,14 +28,14 @@ const ADDR: u64 = translation::ADDR;
 /// Bytes that a large entry maps.
 const LARGE_SIZE: usize = translation::LARGE_SIZE;
 
-/// Why a core finds no way to a page.
+/// Why a look-up found no translation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Miss {
     /// There is no translation.
     Absent,
     /// The translation does not allow stores.
     ReadOnly,
-    /// The page table is that of another machine than the core.
+    /// The core belongs to another machine than the page table.
     Foreign,
 }
 
@@ -120,13 +120,14 @@ impl Slot {
         self.0.load(Relaxed) & PRESENT != 0
     }
 
-    /// Removes the translation. Returns whether there was one. Copies of it are left.
+    /// Removes the translation. Returns whether there was one. TLBs keep their copies until they
+    /// are flushed.
     #[inline]
     pub(super) fn clear(&self) -> bool {
         self.update(|_| Some(0)).is_ok_and(|old| old & PRESENT != 0)
     }
 
-    /// Takes the right to store away. Copies of it are left.
+    /// Removes the right to store. TLBs keep their copies until they are flushed.
     pub(super) fn make_read_only(&self) {
         let _ = self.update(|old| Some(old & !WRITABLE));
     }

@@ -203,13 +203,13 @@ impl PageTable {
 
     /// Keeps an empty leaf, or frees it.
     fn put(&self, block: Option<Arc<Leaf>>) {
-        // Who adds leaves waits for memory, and we must not wait for that.
+        // prepare() allocates under the lock, and this must not wait for an allocation.
         if let (Some(block), Some(mut spares)) = (block, self.spares.try_lock()) {
             let _ = spares.push_within_capacity(block);
         }
     }
 
-    /// Takes the right to store away.
+    /// Removes the right to store from the entries of a range.
     pub(super) fn make_read_only(&self, range: Range<u64>) {
         self.for_each(range, |leaf, part| leaf.make_read_only(part));
     }

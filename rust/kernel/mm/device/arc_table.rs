@@ -138,8 +138,8 @@ impl<T> Writer<T> {
         head.store(KBox::into_raw(entry), Release);
     }
 
-    /// Returns what comes after the number `last`, or the first of all, and its number. The order is
-    /// the table's own, and stays the same whatever is put in and taken out.
+    /// Returns what comes after the number `last`, or the first of all, and its number. The order
+    /// is the table's own, and stays the same whatever is put in and taken out.
     pub fn next(&self, mut last: Option<usize>) -> Option<(usize, Arc<T>)> {
         for head in self.0.heads.iter().skip(last.map_or(0, list_of)) {
             let mut found: Option<&Entry<T>> = None;
@@ -171,7 +171,7 @@ impl<T> Writer<T> {
             // SAFETY: By the type invariants, as only the writer takes entries out.
             let entry = unsafe { at.as_ref() };
             if entry.key == key {
-                // Readers that are at it find the way back to the list.
+                // Its own link stays: a reader that stands on it finds the rest of the list.
                 link.store(entry.next.load(Relaxed), Release);
                 // INVARIANT: The only link to it is gone.
                 return Some(Removed(at));
@@ -181,8 +181,8 @@ impl<T> Writer<T> {
     }
 }
 
-/// What was taken out of a table. Dropping it waits until nobody reads it there, so that must not
-/// be done under a lock that others wait for.
+/// An entry that was taken out of a table. Dropping it waits for a grace period, so it must not be
+/// dropped under a lock that others wait for.
 ///
 /// # Invariants
 ///

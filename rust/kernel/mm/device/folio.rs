@@ -6,16 +6,9 @@
 
 use crate::{
     bindings,
-    mm::virt::VmaRef,
     prelude::*, //
 };
 use core::ptr::NonNull;
-
-/// Returns whether the host can give so many pages and is not short of memory then.
-pub fn host_has_room(pages: usize) -> bool {
-    // SAFETY: Reads counters.
-    unsafe { bindings::host_has_room(pages) }
-}
 
 /// A folio that is locked and of which one reference is held.
 ///
@@ -55,11 +48,7 @@ impl LockedFolio {
     ///
     /// As [`Self::from_raw`]; `pfn` and `order` are those of the folio.
     #[inline]
-    pub(super) unsafe fn from_parts(
-        folio: NonNull<bindings::folio>,
-        pfn: usize,
-        order: u32,
-    ) -> Self {
+    pub unsafe fn from_parts(folio: NonNull<bindings::folio>, pfn: usize, order: u32) -> Self {
         // INVARIANT: As in `from_raw`; the caller knows the frame and the order.
         Self { folio, pfn, order }
     }
@@ -71,58 +60,21 @@ impl LockedFolio {
         folio
     }
 
-    /// Takes over what `alloc` returns: a locked folio of `order`, of which it stores the first
-    /// frame, or NULL.
-    #[inline]
-    fn from_new(
-        order: u32,
-        alloc: impl FnOnce(&mut usize) -> *mut bindings::folio,
-    ) -> Result<Self> {
-        let mut pfn = 0;
-        let folio = NonNull::new(alloc(&mut pfn)).ok_or(ENOMEM)?;
-        // INVARIANT: It was allocated with this order and locked for us.
-        Ok(Self { folio, pfn, order })
-    }
-
-    /// Allocates a host folio for `addr` of `vma` by the rules of a page fault, but on `node` if
-    /// that is given and has room. It is dirty.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`. Order 0 may have invoked the OOM killer, larger orders never do.
-    #[inline]
-    pub fn alloc_home(order: u32, vma: &VmaRef, addr: usize, node: Option<i32>) -> Result<Self> {
-        let nid = node.unwrap_or(bindings::NUMA_NO_NODE);
-
-        Self::from_new(order, |pfn| {
-            // SAFETY: `vma` is valid; the function may sleep and so may the holder of a `VmaRef`.
-            unsafe { bindings::home_folio_alloc(order, vma.as_ptr(), addr, nid, pfn) }
-        })
-    }
-
-    /// Allocates a host folio to evict to, with some effort but never with an OOM kill. It is
-    /// dirty.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub fn alloc_evict(order: u32) -> Result<Self> {
-        Self::from_new(order, |pfn| {
-            // SAFETY: An allocation that may sleep.
-            unsafe { bindings::evict_folio_alloc(order, pfn) }
-        })
-    }
-
     /// Allocates a host folio of one page that is kept for long, outside of movable memory.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn alloc_kept() -> Result<Self> {
-        Self::from_new(0, |pfn| {
-            // SAFETY: An allocation that may sleep.
-            unsafe { bindings::kept_folio_alloc(pfn) }
-        })
+    pub(super) fn alloc_kept() -> Result<Self> {
+        // SAFETY: An allocation that may sleep.
+        let folio = unsafe { bindings::folio_alloc(bindings::GFP_KERNEL, 0) };
+        let folio = NonNull::new(folio).ok_or(ENOMEM)?;
+        // SAFETY: Nobody else knows the folio yet, so that it can be locked without waiting, and
+        // its reference is ours.
+        unsafe {
+            bindings::__folio_set_locked(folio.as_ptr());
+            Ok(Self::from_raw(folio))
+        }
     }
 
     /// Returns the first page frame of the folio.

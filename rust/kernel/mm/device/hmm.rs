@@ -26,7 +26,7 @@ use core::ops::Deref;
 const VALID: usize = bindings::hmm_pfn_flags_HMM_PFN_VALID;
 const WRITE: usize = bindings::hmm_pfn_flags_HMM_PFN_WRITE;
 const ERROR: usize = bindings::hmm_pfn_flags_HMM_PFN_ERROR;
-/// Ours: the highest bit of the frame's number, which no frame has.
+/// A flag of our own: the highest bit of the field for the frame, which no frame number uses.
 const PRIVATE: usize = 1 << (bindings::hmm_pfn_flags_HMM_PFN_ORDER_SHIFT - 1);
 const PFN_MASK: usize = PRIVATE - 1;
 
@@ -68,8 +68,8 @@ impl PagePfn {
 ///
 /// # Invariants
 ///
-/// [`read`] stored the elements since `seq`, of pages in the range of its subscription; nothing was
-/// added to them but what is known of the frames.
+/// [`read`] stored the elements after it had taken `seq`, for pages in the range of its
+/// subscription. Since then only [`PRIVATE`] was added to them.
 pub struct Snapshot<'a, T: Operations> {
     pfns: &'a mut [PagePfn],
     seq: Sequence<'a, T>,
@@ -81,8 +81,8 @@ impl<T: Operations> Snapshot<'_, T> {
         &self.seq
     }
 
-    /// Notes which frames are in device-private memory, of which the caller knows that they are.
-    /// Returns whether there are others.
+    /// Marks the frames that the caller knows to be device-private. Returns whether there are
+    /// others.
     pub fn note(&mut self, is_private: impl Fn(usize) -> bool) -> bool {
         let mut others = false;
 
@@ -96,7 +96,7 @@ impl<T: Operations> Snapshot<'_, T> {
         others
     }
 
-    /// Looks which frames are in device-private memory; see [`PagePfn::is_device_private`].
+    /// Finds out which frames are device-private; see [`PagePfn::is_device_private`].
     ///
     /// # Safety
     ///
@@ -150,7 +150,7 @@ impl<T: Operations> Deref for Snapshot<'_, T> {
 /// # Errors
 ///
 /// - `EBUSY`: the range is being invalidated, try again with a new sequence,
-/// - `EFAULT`: no VMA, or the page cannot be had,
+/// - `EFAULT`: no VMA, or the page cannot be faulted in,
 /// - `EPERM`: a write to memory that is not writable,
 /// - `EINVAL`: the guard is that of another address space than the notifier's, or the range is not
 ///   inside the notifier's, or not page aligned,

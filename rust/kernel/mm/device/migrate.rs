@@ -4,8 +4,8 @@
 //!
 //! C header: [`include/linux/migrate.h`](srctree/include/linux/migrate.h)
 //!
-//! A migration goes through three states, and dropping it in any of them puts every page back to
-//! work, at its new place or at its old one:
+//! A migration goes through three states. Dropping it in any of them maps every page again, at its
+//! new place or at its old one:
 //!
 //! 1. a [`Migration`] is made by [`Migration::from_vma`], [`Migration::from_fault`] or
 //!    [`Migration::from_pagemap`]: the source pages are unmapped and locked,
@@ -204,10 +204,10 @@ impl<'a> Migration<'a> {
         dst.fill(0);
         let stranger = pagemap.stranger().pfn();
         pagemap.data().hold(&pages);
-        // SAFETY: Both arrays hold `nr` elements; the frames have pages, of which none that is free
+        // SAFETY: All arrays hold `nr` elements; the frames have pages, of which none that is free
         // is used again.
         let result = to_result(unsafe {
-            bindings::gmem_hold_anon_vmas(src.as_mut_ptr(), held.as_mut_ptr(), nr, stranger);
+            (T::KEEP_MAPPINGS.hold)(src, held, stranger);
             bindings::migrate_device_pfns(src.as_mut_ptr(), nr)
         });
         pagemap.data().release(&pages);
@@ -220,7 +220,10 @@ impl<'a> Migration<'a> {
             selected,
             device_only: true,
             pages: Pages {
-                kind: Kind::Pfns(held),
+                kind: Kind::Pfns {
+                    held,
+                    put: T::KEEP_MAPPINGS.put,
+                },
                 src,
                 dst,
                 _p: PhantomData,
@@ -343,7 +346,7 @@ impl<'a> Migration<'a> {
             // SAFETY: Set up, and the destinations are locked folios.
             Kind::Vma(args) => unsafe { bindings::migrate_vma_pages(args) },
             // SAFETY: As above.
-            Kind::Pfns(_) => unsafe {
+            Kind::Pfns { .. } => unsafe {
                 bindings::migrate_device_pages(
                     pages.src.as_mut_ptr(),
                     pages.dst.as_mut_ptr(),
@@ -364,6 +367,22 @@ impl<'a> Migration<'a> {
 pub fn split_device_folio<T: Operations>(pagemap: &Pagemap<T>, page: usize) -> Result {
     let pfn = pagemap.pfn(page).ok_or(EINVAL)?;
 
-    // SAFETY: A frame of the pagemap has a page.
-    to_result(unsafe { bindings::device_folio_split(pfn) })
+    // SAFETY: A frame of the pagemap has a page. Without a reference it may become part of another
+    // folio at any time, which fails the lock or is split instead; with one it stays.
+    unsafe {
+        let folio = bindings::pfn_folio(pfn);
+        if !bindings::folio_try_get(folio) {
+            return Ok(());
+        }
+        let mut result = Err(EAGAIN);
+        if bindings::folio_trylock(folio) {
+            result = Ok(());
+            if bindings::folio_test_large(folio) {
+                result = to_result(bindings::split_folio(folio));
+            }
+            bindings::folio_unlock(folio);
+        }
+        bindings::folio_put(folio);
+        result
+    }
 }

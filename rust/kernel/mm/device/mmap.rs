@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/mmap_lock.h`](srctree/include/linux/mmap_lock.h)
 
+use super::vma::first_in;
 use crate::{
     bindings,
     error::to_result,
@@ -32,8 +33,8 @@ unsafe impl MmapLocked for MmapReadGuard<'_> {
     }
 }
 
-/// Nobody else uses the mappings of a process: mmap_lock is held for writing, and no VMA is in use
-/// under a lock of its own.
+/// Proof that nobody else uses the mappings of a process: mmap_lock is held for writing, and so is
+/// the lock of each VMA.
 ///
 /// What still changes the page table comes from elsewhere: reclaim, migration, eviction.
 ///
@@ -54,36 +55,42 @@ unsafe impl MmapLocked for StillGuard<'_> {
 }
 
 impl<'a> StillGuard<'a> {
-    /// Waits until nobody uses the mappings, and keeps everybody away. It takes as long as a fork
-    /// and is for those who were disturbed too often.
+    /// Locks mmap_lock and all VMAs for writing. It takes as long as a fork does, and is for who
+    /// failed too often with mmap_lock held for reading.
     ///
     /// # Errors
     ///
     /// `EINTR` when a fatal signal arrives.
     pub fn hold(mm: &'a MmWithUser) -> Result<Self> {
         // SAFETY: `mm` is alive.
-        to_result(unsafe { bindings::mm_hold_still(mm.as_raw()) })?;
-
-        // INVARIANT: Locked above.
-        Ok(Self {
+        to_result(unsafe { bindings::mmap_write_lock_killable(mm.as_raw()) })?;
+        // INVARIANT: Locked above, and the VMAs below, before anybody else has the value.
+        let this = Self {
             mm,
             _nts: NotThreadSafe,
-        })
+        };
+        let mut next = 0;
+        while let Some(vma) = first_in(&this, next, usize::MAX) {
+            // SAFETY: mmap_lock is held for writing, so that the VMA stays.
+            to_result(unsafe { bindings::vma_start_write_killable(vma.as_ptr()) })?;
+            next = vma.end();
+        }
+        Ok(this)
     }
 }
 
 impl Drop for StillGuard<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants. This unlocks the VMAs, too.
-        unsafe { bindings::mm_release_still(self.mm.as_raw()) };
+        unsafe { bindings::mmap_write_unlock(self.mm.as_raw()) };
     }
 }
 
-/// mmap_lock, held in one way or the other.
+/// mmap_lock, held for reading or for writing.
 pub enum MmapGuard<'a> {
-    /// Beside others.
+    /// For reading.
     Shared(MmapReadGuard<'a>),
-    /// Alone.
+    /// For writing, with all VMAs locked.
     Still(StillGuard<'a>),
 }
 

@@ -6,7 +6,10 @@
 
 use super::folio::LockedFolio;
 use crate::{
-    bindings,
+    bindings::{
+        self,
+        anon_vma, //
+    },
     error::{
         from_err_ptr,
         from_result, //
@@ -32,7 +35,7 @@ pub use fault::{
 
 /// Its address says that a `T` manages device pages; see `dev_pagemap.owner`.
 ///
-/// It can be changed, in theory, so that no two of them are merged into one.
+/// It has interior mutability, so that the compiler cannot merge two of them.
 pub struct Cookie<T>(UnsafeCell<u8>, PhantomData<fn() -> T>);
 
 // SAFETY: Nobody looks into it.
@@ -62,15 +65,39 @@ impl Owner {
     }
 }
 
+/// Keeps what finds the mappings of pages that are unmapped without an mmap_lock, until they are
+/// mapped again.
+pub struct KeepMappings {
+    /// Holds in the second slice, all NULL, what finds the mappings of the frames in the first,
+    /// which are in a row. The frame of a page for which that cannot be becomes the number, that of
+    /// a page that nobody can lock.
+    ///
+    /// # Safety
+    ///
+    /// Both slices have the same length, the frames have pages, and none that is free is used
+    /// again meanwhile.
+    pub hold: unsafe fn(&mut [usize], &mut [*mut anon_vma], usize),
+    /// Ends `hold`.
+    ///
+    /// # Safety
+    ///
+    /// The slice is as `hold` left it, and not used any more.
+    pub put: unsafe fn(&mut [*mut anon_vma]),
+}
+
 /// What the manager of device memory does.
 pub trait Operations: Send + Sync {
+    /// How [`Migration::from_pagemap`](super::migrate::Migration::from_pagemap) keeps mappings.
+    const KEEP_MAPPINGS: KeepMappings;
+
     /// Takes back the folio of `1 << order` pages that starts at page `page` of the memory.
     ///
     /// May be called with interrupts off and under page-table locks.
     fn folio_free(&self, page: usize, order: u32);
 
-    /// From now on does not hand out pages of the range, a part of 2 MiB, that are free or become
-    /// free: they are looked at twice, and must not be something else the second time. Nests.
+    /// Stops handing out free pages of the range, which lies in one block of 2 MiB, until
+    /// [`Self::release`]: the core looks at each page twice and must not find another page the
+    /// second time. Calls nest.
     fn hold(&self, pages: &Range<usize>);
 
     /// Ends [`Self::hold`].
@@ -95,7 +122,7 @@ pub trait Operations: Send + Sync {
     }
 }
 
-/// A range of physical addresses, in bytes. It may be larger than what was asked for.
+/// A range of physical addresses, in bytes. The core may have rounded its size up.
 #[derive(Clone, Copy)]
 struct Region {
     start: bindings::resource_size_t,
@@ -116,7 +143,7 @@ pub struct Pagemap<T: Operations> {
     data: T,
     pfns: Range<usize>,
     region: Region,
-    /// A page that nobody can lock.
+    /// A folio that stays locked, so that the core passes it over.
     stranger: LockedFolio,
 }
 
@@ -198,7 +225,8 @@ impl<T: Operations> Pagemap<T> {
         &self.data
     }
 
-    /// Returns a page that nobody can lock, to stand for one that is to be left alone.
+    /// Returns a folio that stays locked. The core leaves a page alone whose frame is replaced by
+    /// that of this folio.
     pub(super) fn stranger(&self) -> &LockedFolio {
         &self.stranger
     }
@@ -238,10 +266,17 @@ impl<T: Operations> Pagemap<T> {
             return None;
         }
         // SAFETY: The frames are inside the pagemap, and the caller knows that they are free.
-        let folio = unsafe { bindings::device_folio_init(pfn, self.pgmap.get(), order) };
-        let folio = NonNull::new(folio)?;
-        // SAFETY: The function returned with the folio locked and one reference.
-        Some(unsafe { LockedFolio::from_raw(folio) })
+        // They may have been the tail of a larger folio, so nothing is asked of them before.
+        let folio = unsafe {
+            let page = bindings::pfn_to_page(pfn);
+            bindings::zone_device_page_init(page, self.pgmap.get(), order);
+            if order > 0 {
+                bindings::folio_set_large_rmappable(page.cast());
+            }
+            NonNull::new(page.cast())?
+        };
+        // SAFETY: The page starts a folio now, which is locked and has one reference.
+        Some(unsafe { LockedFolio::from_parts(folio, pfn, order) })
     }
 
     /// Returns the memory that a page is in, if it has that cookie.
@@ -278,10 +313,11 @@ impl<T: Operations> Pagemap<T> {
         // SAFETY: The core passes a folio that it does not use any more, and its pagemap is live as
         // long as this has not returned.
         let (this, pfn, order) = unsafe {
-            let mut pfn = 0;
-            let mut order = 0;
-            let pgmap = bindings::device_folio_identify(folio, &mut pfn, &mut order);
-            (Self::from_pgmap(pgmap), pfn, order)
+            (
+                Self::from_pgmap(bindings::folio_pgmap(folio)),
+                bindings::folio_pfn(folio),
+                bindings::folio_order(folio),
+            )
         };
 
         if let Some(page) = this.page(pfn) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What placement decisions ask of a VMA.
+//! What is asked of a VMA.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
@@ -10,9 +10,6 @@ use crate::{
     mm::virt::VmaRef, //
 };
 use core::ops::Deref;
-
-/// The VMA is shared with accelerators (`MAP_PEER_SHARED`).
-pub const VM_PEER_SHARED: usize = 1 << bindings::VMA_PEER_SHARED_BIT;
 
 /// The VMA is locked into host memory.
 pub const VM_LOCKED: usize = 1 << bindings::VMA_LOCKED_BIT;
@@ -29,11 +26,11 @@ pub const VM_UFFD_MISSING: usize = 1 << bindings::VMA_UFFD_MISSING_BIT;
 pub struct MmapVma(VmaRef);
 
 impl MmapVma {
-    /// Says that mmap_lock is held.
+    /// Makes the reference of one for which the caller holds mmap_lock.
     ///
     /// # Safety
     ///
-    /// It is, for as long as the result is used.
+    /// The caller holds mmap_lock for as long as the result is used.
     pub(super) unsafe fn from_ref(vma: &VmaRef) -> &Self {
         let vma: *const VmaRef = vma;
         // INVARIANT: The caller holds mmap_lock as long as the result lives.
@@ -54,16 +51,6 @@ impl Deref for MmapVma {
 pub fn is_anonymous(vma: &VmaRef) -> bool {
     // SAFETY: `vma` is a valid VMA.
     unsafe { bindings::vma_is_anonymous(vma.as_ptr()) }
-}
-
-/// Returns whether the kernel may read, count and move the VMA's pages: it is neither a driver's
-/// mapping (`VM_IO`, `VM_PFNMAP`, `VM_MIXEDMAP`), nor secret, nor a shadow stack, nor of DAX or
-/// hugetlbfs.
-///
-/// To be asked at each fault: mmap, mremap and drivers put other memory in the same place.
-pub fn is_ordinary(vma: &VmaRef) -> bool {
-    // SAFETY: `vma` is a valid VMA, and the lock that the reference stands for keeps its flags.
-    unsafe { bindings::vma_is_ordinary(vma.as_ptr()) }
 }
 
 /// Returns whether a fault in the VMA may install a huge page.

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use crate::range::*;
 
+const CHUNK_PAGES: u64 = 1 << CHUNK_ORDER;
+
 fn set(range: PageRange) -> BTreeSet<u64> {
     (range.first()..range.end()).collect()
 }
@@ -48,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn whole_blocks_around_and_inside(range in any_range(), order in 0u32..20) {
+    fn whole_blocks_around(range in any_range(), order in 0u32..20) {
         let size = 1u128 << order.min(CHUNK_ORDER);
         let (first, end) = (u128::from(range.first()), u128::from(range.end()));
         let out = range.align_out(order);
@@ -56,14 +58,6 @@ proptest! {
         prop_assert_eq!(u128::from(out.first()), first / size * size);
         let up = end.div_ceil(size) * size;
         prop_assert_eq!(u128::from(out.end()), up.min(u128::from(MAX_PAGES)));
-        let (low, high) = (first.div_ceil(size) * size, end / size * size);
-        match range.align_in(order) {
-            Some(inside) => {
-                prop_assert_eq!((u128::from(inside.first()), u128::from(inside.end())), (low, high));
-                prop_assert!(range.covers(inside) && !inside.is_empty());
-            }
-            None => prop_assert!(low >= high),
-        }
     }
 
     #[test]
@@ -82,16 +76,14 @@ proptest! {
     }
 
     #[test]
-    fn chunks_and_blocks_are_such_pieces(range in any_range()) {
+    fn blocks_are_such_pieces(range in any_range()) {
         prop_assume!(range.count() < 1 << 20);
-        prop_assert!(range.chunks().eq(range.pieces(CHUNK_ORDER)));
         prop_assert!(range.blocks().eq(range.pieces(BLOCK_ORDER)));
         prop_assert_eq!(range.chunk_index(), range.first() / CHUNK_PAGES);
-        prop_assert_eq!(range.chunks().map(PageRange::count).sum::<u64>(), range.count());
     }
 
     #[test]
-    fn bytes_outside_and_inside(start in prop_oneof![0u64..20_000, u64::MAX - 20_000..=u64::MAX, any::<u64>()],
+    fn bytes_outside(start in prop_oneof![0u64..20_000, u64::MAX - 20_000..=u64::MAX, any::<u64>()],
                                 len in prop_oneof![0u64..20_000, any::<u64>()]) {
         let (wide, page) = (u128::from(start), u128::from(PAGE_SIZE));
         let end = wide + u128::from(len);
@@ -102,15 +94,6 @@ proptest! {
                 prop_assert_eq!(u128::from(range.end()), end.div_ceil(page));
             }
             None => prop_assert!(end > 1 << 64),
-        }
-        if let Some(range) = PageRange::inside_bytes(start, len) {
-            let (low, high) = (wide.div_ceil(page), end / page);
-            prop_assert_eq!(range.is_empty(), low >= high);
-            if low < high {
-                prop_assert_eq!((u128::from(range.first()), u128::from(range.end())), (low, high));
-            }
-        } else {
-            prop_assert!(end >= (1 << 64) || wide + page > (1 << 64));
         }
     }
 

@@ -2,7 +2,8 @@
 //! What the kernel's policy is compared with.
 
 use crate::policy::lru::{Link, Lru};
-use crate::policy::{Key, Replacement, Search, Seen, Unit, Verdict};
+use crate::policy::{Key, Search, Seen, Unit, Verdict};
+use crate::replacement::Replacement;
 
 /// Units in one order; the first one leaves.
 pub struct Queue {
@@ -40,6 +41,12 @@ impl Queue {
         Self::new(slots, false, true)
     }
 
+    fn use_again(&mut self, at: u32) {
+        if self.order.remove(&mut self.links, at) {
+            self.order.push_back(&mut self.links, at);
+        }
+    }
+
     fn listed(&self, unit: Unit) -> u32 {
         if self.chunks {
             unit.around().first_slot()
@@ -64,7 +71,7 @@ impl Replacement for Queue {
     fn used(&mut self, unit: Unit) {
         if self.by_use {
             let at = self.listed(unit);
-            self.order.move_to_back(&mut self.links, at);
+            self.use_again(at);
         }
     }
 
@@ -79,7 +86,7 @@ impl Replacement for Queue {
         match seen {
             Seen::Stuck => {
                 let at = self.listed(unit);
-                self.order.move_to_back(&mut self.links, at);
+                self.use_again(at);
                 Verdict::Keep
             }
             _ => Verdict::Evict {

@@ -23,6 +23,7 @@ mod baselines;
 mod belady;
 mod machine;
 mod pattern;
+mod replacement;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::policy::{Key, Replacement, Search, Seen, Unit, Verdict};
+use crate::policy::{Key, Search, Seen, Unit, Verdict};
+use crate::replacement::Replacement;
 use crate::run::Moved;
 
 /// A device whose memory is managed by `P`.

@@ -7,7 +7,8 @@ use std::str::FromStr;
 use crate::baselines::Queue;
 use crate::belady::belady;
 use crate::machine::Machine;
-use crate::policy::{Ghost, Ranking, Replacement, Slot};
+use crate::policy::{Ghost, Ranking, Slot};
+use crate::replacement::Replacement;
 use crate::BLOCK;
 
 /// Blocks that were moved.

@@ -3,7 +3,10 @@
 //! The pages of a migration, and what became of them.
 
 use super::super::vma::MmapVma;
-use crate::bindings;
+use crate::bindings::{
+    self,
+    anon_vma, //
+};
 use core::marker::PhantomData;
 
 pub(super) const VALID: usize = bindings::MIGRATE_PFN_VALID as usize;
@@ -48,11 +51,14 @@ impl Source {
 
 pub(super) enum Kind<'a> {
     Vma(bindings::migrate_vma),
-    /// With the anon_vmas that are held until the pages are mapped again.
-    Pfns(&'a mut [*mut bindings::anon_vma]),
+    /// With what is held until the pages are mapped again.
+    Pfns {
+        held: &'a mut [*mut anon_vma],
+        put: unsafe fn(&mut [*mut anon_vma]),
+    },
 }
 
-/// What was collected, in whichever state.
+/// The collected pages, before and after the commit.
 ///
 /// # Invariants
 ///
@@ -84,13 +90,13 @@ impl Drop for Pages<'_> {
             // SAFETY: Set up; called once.
             Kind::Vma(args) => unsafe { bindings::migrate_vma_finalize(args) },
             // SAFETY: As above; then nobody looks for the mappings of the pages any more.
-            Kind::Pfns(held) => unsafe {
+            Kind::Pfns { held, put } => unsafe {
                 bindings::migrate_device_finalize(
                     self.src.as_mut_ptr(),
                     self.dst.as_mut_ptr(),
                     self.src.len(),
                 );
-                bindings::gmem_put_anon_vmas(held.as_mut_ptr(), held.len());
+                put(held);
             },
         }
     }

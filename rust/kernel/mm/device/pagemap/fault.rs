@@ -48,8 +48,8 @@ impl<'a> Fault<'a> {
 
     /// Returns whether the process maps the faulting page as part of a huge page.
     pub fn is_huge(&self) -> bool {
-        // SAFETY: By the type invariants; the folio is locked and cannot be split.
-        unsafe { bindings::vm_fault_is_huge(self.vmf.as_ptr()) }
+        // SAFETY: By the type invariants.
+        unsafe { (*self.vmf.as_ptr()).pte.is_null() && self.order() > 0 }
     }
 
     /// Splits the folio of the faulting page into base pages, so that they can move one by one.
@@ -60,7 +60,7 @@ impl<'a> Fault<'a> {
     pub fn split(&self) -> Result {
         // SAFETY: By the type invariants the folio is locked, and referenced once by the fault;
         // both stay with the page, so that the invariants go on to hold.
-        to_result(unsafe { bindings::vm_fault_split(self.vmf.as_ptr()) })
+        to_result(unsafe { bindings::split_huge_page(self.page()) })
     }
 
     pub(in super::super) fn page(&self) -> *mut bindings::page {
@@ -71,12 +71,12 @@ impl<'a> Fault<'a> {
 
 /// Answer to a CPU fault.
 pub enum FaultResult {
-    /// The page is home, or the access is to be tried again.
+    /// The page is home, or the CPU shall try the access again.
     Done,
     /// No host memory.
     NoMemory,
-    /// The page cannot be had.
+    /// The page cannot be brought home.
     Bus,
-    /// The bytes are lost for ever.
+    /// The contents of the page are lost.
     Poisoned,
 }

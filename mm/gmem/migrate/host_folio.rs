@@ -1,17 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Host folios of one page for a migration that needs many.
+//! Host folios for pages that leave a device. All are locked, and dirty.
 
-use super::folio::LockedFolio;
-use crate::{
-    bindings,
-    mm::virt::VmaRef,
-    prelude::*, //
-};
 use core::ptr::{
     null_mut,
     NonNull, //
 };
+use kernel::{
+    bindings,
+    mm::{
+        device::folio::LockedFolio,
+        virt::VmaRef, //
+    },
+    prelude::*, //
+};
+
+/// Returns whether the host can give so many pages and is not short of memory then.
+pub(crate) fn host_has_room(pages: usize) -> bool {
+    // SAFETY: Reads counters.
+    unsafe { bindings::gmem_host_has_room(pages) }
+}
+
+/// Takes over what `alloc` returns: a locked folio of `order`, of which it stores the first frame,
+/// or NULL.
+#[inline]
+fn take_over(
+    order: u32,
+    alloc: impl FnOnce(&mut usize) -> *mut bindings::folio,
+) -> Result<LockedFolio> {
+    let mut pfn = 0;
+    let folio = NonNull::new(alloc(&mut pfn)).ok_or(ENOMEM)?;
+    // SAFETY: It was allocated with this order and locked for us.
+    Ok(unsafe { LockedFolio::from_parts(folio, pfn, order) })
+}
+
+/// Allocates a folio for `addr` of `vma` by the rules of a page fault, but on `node` if that is
+/// given and has room.
+///
+/// # Errors
+///
+/// `ENOMEM`. Order 0 may have invoked the OOM killer, larger orders never do.
+#[inline]
+pub(crate) fn home(
+    order: u32,
+    vma: &VmaRef,
+    addr: usize,
+    node: Option<i32>,
+) -> Result<LockedFolio> {
+    let nid = node.unwrap_or(bindings::NUMA_NO_NODE);
+
+    take_over(order, |pfn| {
+        // SAFETY: `vma` is valid; the function may sleep and so may the holder of a `VmaRef`.
+        unsafe { bindings::gmem_home_folio_alloc(order, vma.as_ptr(), addr, nid, pfn) }
+    })
+}
+
+/// Allocates a folio to evict to, with some effort but never with an OOM kill.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn evict(order: u32) -> Result<LockedFolio> {
+    take_over(order, |pfn| {
+        // SAFETY: An allocation that may sleep.
+        unsafe { bindings::gmem_evict_folio_alloc(order, pfn) }
+    })
+}
 
 /// Host folios of one page, allocated some at a time, which costs a fraction of one by one.
 ///
@@ -21,7 +75,7 @@ use core::ptr::{
 ///
 /// The elements `next..len` of `folios` are locked folios that are owned by this value, with one
 /// reference each and the page frames in `pfns`.
-pub struct FolioStock {
+pub(crate) struct FolioStock {
     folios: [*mut bindings::folio; Self::MAX],
     pfns: [usize; Self::MAX],
     next: usize,
@@ -34,7 +88,7 @@ impl FolioStock {
 
     /// Makes an empty stock.
     #[inline]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         // INVARIANT: There are no elements.
         Self {
             folios: [null_mut(); Self::MAX],
@@ -44,14 +98,14 @@ impl FolioStock {
         }
     }
 
-    /// Takes a folio for `addr` of `vma`, as [`LockedFolio::alloc_home`] does; `left` are needed
+    /// Takes a folio for `addr` of `vma`, as [`home`] does; `left` are needed
     /// in all, this one included. All that are taken from one stock name the same node.
     ///
     /// # Errors
     ///
-    /// As [`LockedFolio::alloc_home`].
+    /// As [`home`].
     #[inline]
-    pub fn home(
+    pub(crate) fn home(
         &mut self,
         vma: &VmaRef,
         addr: usize,
@@ -63,21 +117,21 @@ impl FolioStock {
         self.take(left, |nr, folios, pfns| {
             // SAFETY: Both arrays have `nr` elements; `vma` is valid; the function may sleep and so
             // may the holder of a `VmaRef`.
-            unsafe { bindings::home_folios_alloc(vma.as_ptr(), addr, nid, nr, folios, pfns) }
+            unsafe { bindings::gmem_home_folios_alloc(vma.as_ptr(), addr, nid, nr, folios, pfns) }
         })
     }
 
-    /// Takes a folio to evict to, as [`LockedFolio::alloc_evict`] does; `left` are needed in all,
+    /// Takes a folio to evict to, as [`evict`] does; `left` are needed in all,
     /// this one included.
     ///
     /// # Errors
     ///
-    /// As [`LockedFolio::alloc_evict`].
+    /// As [`evict`].
     #[inline]
-    pub fn evict(&mut self, left: usize) -> Result<LockedFolio> {
+    pub(crate) fn evict(&mut self, left: usize) -> Result<LockedFolio> {
         self.take(left, |nr, folios, pfns| {
             // SAFETY: Both arrays have `nr` elements; an allocation that may sleep.
-            unsafe { bindings::evict_folios_alloc(nr, folios, pfns) }
+            unsafe { bindings::gmem_evict_folios_alloc(nr, folios, pfns) }
         })
     }
 
@@ -108,12 +162,6 @@ impl FolioStock {
         self.next += 1;
         // SAFETY: The lock and the reference were ours by the type invariants, and pass on.
         Some(unsafe { LockedFolio::from_parts(folio, pfn, 0) })
-    }
-}
-
-impl Default for FolioStock {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

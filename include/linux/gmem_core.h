@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Between the Rust core and its C shim. */
-#ifndef _MM_GMEM_INTERNAL_H
-#define _MM_GMEM_INTERNAL_H
+/*
+ * Between the Rust core of GMEM and its C files.  Nobody else includes this but
+ * rust/bindings/bindings_helper.h.
+ */
+#ifndef _LINUX_GMEM_CORE_H
+#define _LINUX_GMEM_CORE_H
 
 #include <linux/nodemask_types.h>
 #include <linux/types.h>
@@ -40,6 +43,7 @@ enum gmem_fail_site {
 extern bool gmem_enabled;
 bool gmem_should_fail(enum gmem_fail_site site);
 void gmem_hold_read(void);
+bool gmem_vma_is_ordinary(struct vm_area_struct *vma);
 int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len);
 bool gmem_has_advice(struct mm_struct *mm);
 void gmem_set_has_advice(struct mm_struct *mm);
@@ -66,6 +70,18 @@ void gmem_trace_invalidate(unsigned long start, unsigned long end,
 void gmem_trace_evict(unsigned int dev, unsigned long page,
 		      unsigned long pages, int ret);
 void gmem_count(unsigned int event, unsigned long nr);
+
+/* migrate/host_folio.c, called by Rust */
+struct folio *gmem_home_folio_alloc(unsigned int order, struct vm_area_struct *vma,
+				    unsigned long addr, int nid, unsigned long *pfn);
+unsigned long gmem_home_folios_alloc(struct vm_area_struct *vma,
+				     unsigned long addr, int nid,
+				     unsigned long nr, struct folio **folios,
+				     unsigned long *pfns);
+struct folio *gmem_evict_folio_alloc(unsigned int order, unsigned long *pfn);
+unsigned long gmem_evict_folios_alloc(unsigned long nr, struct folio **folios,
+				      unsigned long *pfns);
+bool gmem_host_has_room(unsigned long pages);
 
 /* reclaim/anon_vma.c, called by Rust */
 void gmem_hold_anon_vmas(unsigned long *pfns, struct anon_vma **held,
@@ -145,4 +161,4 @@ void gmem_node_stats(int nid, struct gm_dev_stats *stats);
 int gmem_prefetch(struct mm_struct *mm, int hnid, unsigned long start,
 		  unsigned long len);
 
-#endif /* _MM_GMEM_INTERNAL_H */
+#endif /* _LINUX_GMEM_CORE_H */

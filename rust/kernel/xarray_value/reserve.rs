@@ -25,8 +25,8 @@ use crate::error::{
 impl ValueArray {
     /// Reserves memory for storing one entry of `order` at `index`.
     ///
-    /// Afterwards [`ValueArray::store_range`] of that entry needs no memory, until something in its range
-    /// is erased. Entries stay as they are; a reservation is invisible. May sleep.
+    /// Afterwards [`ValueArray::store_range`] of that entry needs no memory, until something in its
+    /// range is erased. Entries stay as they are; a reservation is invisible. May sleep.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 
 //! Tests of [`ValueArray`].
 
-#[macros::kunit_tests(gmem_value_array)]
+#[macros::kunit_tests(rust_xarray_value)]
 mod tests {
     use super::super::*;
     use crate::{
@@ -28,8 +28,8 @@ mod tests {
             self.store_range(index, index, order, |_| Ok(()), |_, _| (value, marks))
         }
 
-        /// Removes every entry and every reservation that covers an index of `first..=last`, whole, and
-        /// tells `f` its real extent. Allocates nothing.
+        /// Removes every entry and every reservation that covers an index of `first..=last`, whole,
+        /// and tells `f` its real extent. Allocates nothing.
         ///
         /// `f` runs under the spinlock.
         fn erase(&self, first: usize, last: usize, mut f: impl FnMut(Found)) {

@@ -87,11 +87,9 @@ impl<T: Worker> Drop for Thread<T> {
     }
 }
 
-/// Lets another thread run if one should.
-///
-/// For loops that are long but never sleep.
+/// Lets the scheduler run another task, as long loops that never sleep have to.
 pub fn cond_resched() {
     crate::task::might_sleep();
     // SAFETY: We may sleep here.
-    unsafe { bindings::gmem_cond_resched() };
+    unsafe { bindings::cond_resched() };
 }

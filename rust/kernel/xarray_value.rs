@@ -29,10 +29,6 @@
 
 use crate::{
     bindings,
-    error::{
-        code::*,
-        Result, //
-    },
     prelude::*,
     sync::rcu,
     types::{
@@ -43,7 +39,7 @@ use crate::{
 use core::ops::ControlFlow;
 
 mod blocks;
-#[cfg(CONFIG_GMEM_KUNIT_TEST)]
+#[cfg(CONFIG_RUST_XARRAY_VALUE_KUNIT_TEST)]
 mod kunit;
 mod reserve;
 mod value;
@@ -198,8 +194,9 @@ impl ValueArray {
     /// smaller. Allocates nothing.
     ///
     /// First `check` is called with every entry that is there; if it fails, so does this. Then `f`
-    /// is called for every entry to be made, with its first index, and with the value of the entry of
-    /// the same extent that is there, if there is one. Both run under the spinlock. On failure nothing was changed.
+    /// is called for every entry to be made, with its first index, and with the value of the entry
+    /// of the same extent that is there, if there is one. Both run under the spinlock. On failure
+    /// nothing was changed.
     ///
     /// # Errors
     ///
