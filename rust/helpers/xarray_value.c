@@ -12,7 +12,8 @@ __rust_helper void rust_helper_xas_init(struct xa_state *xas, struct xarray *xa,
 					unsigned long index, unsigned int order)
 {
 	*xas = (struct xa_state)__XA_STATE(xa, index, 0, 0);
-	xas_set_order(xas, index, order);
+	if (order)
+		xas_set_order(xas, index, order);
 }
 
 __rust_helper int rust_helper_xas_error(const struct xa_state *xas)

@@ -35,7 +35,8 @@ impl Device {
     pub(crate) fn die(&self) {
         // What is under way fails then, and comes to its end.
         self.parts.mmu.end();
-        self.close_for_ever();
+        // Not under `owner`, which who is inside may take.
+        self.gate.close_for_ever();
         let owner = self.owner.lock();
         let parent = self.parent.lock().take();
         drop(parent);

@@ -84,14 +84,14 @@ impl Device {
     /// `EBUSY` when pages would not leave, `ENOMEM` when the host has no room, `EIO` when the
     /// device would not give the bytes, `ENODEV` when there is no memory or the device is dead.
     pub(crate) fn unregister_memory(&self) -> Result {
-        self.close()?;
+        self.gate.close()?;
         let owner = self.owner.lock();
         let result = self.empty();
         if result.is_ok() {
             self.remove_memory(&owner);
         }
         drop(owner);
-        self.reopen();
+        self.gate.open();
         // For chunks that became empty while the device was closed.
         dmem::return_soon();
         result

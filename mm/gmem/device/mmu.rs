@@ -7,7 +7,7 @@
 
 use crate::{
     device::{
-        line::Line,
+        gate::Gate,
         stats::Stats, //
     },
     range::{
@@ -42,14 +42,14 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `ops` is valid and complete in what is not optional until `line` is cut: the driver's module is
-/// pinned and keeps the table until `gm_dev_destroy()` returned, which cuts it.
+/// `ops` is valid and complete in what is not optional until `calls` is closed for ever: the
+/// driver's module is pinned and keeps the table until `gm_dev_destroy()` returned, which closes it.
 #[derive(Clone)]
 pub(crate) struct Mmu {
     ops: NonNull<bindings::gm_mmu>,
     data: *mut c_void,
     owner: *mut bindings::module,
-    line: Arc<Line>,
+    calls: Arc<Gate>,
 }
 
 // SAFETY: The functions may be called from any thread; `data` is only passed through.
@@ -88,13 +88,13 @@ macro_rules! data_call {
         if runs.is_empty() {
             return Ok(());
         }
-        let _call = $self.line.call()?;
+        let _call = $self.calls.enter()?;
         if sys::should_fail($site) {
             return Err(EIO);
         }
         let nr = u32::try_from(runs.len())?;
         let mut fence = 0;
-        // SAFETY: By the type invariants, as the line is not cut; the runs live across the call.
+        // SAFETY: By the type invariants, inside the gate; the runs live across the call.
         match unsafe { $self.ops.as_ref() }.$func {
             Some(f) => {
                 // SAFETY: As above.
@@ -140,12 +140,12 @@ impl Mmu {
 
         if complete && paired {
             // INVARIANT: Checked above.
-            let line = Arc::pin_init(Line::new(), GFP_KERNEL)?;
+            let calls = Arc::pin_init(Gate::new(), GFP_KERNEL)?;
             Ok(Self {
                 ops,
                 data,
                 owner,
-                line,
+                calls,
             })
         } else {
             Err(EINVAL)
@@ -155,12 +155,12 @@ impl Mmu {
     /// Ends all calls: those that run are waited for, and there are no others, on no copy of the
     /// value. The caller is in none.
     pub(crate) fn end(&self) {
-        self.line.cut();
+        self.calls.close_for_ever();
     }
 
     /// Returns whether the calls were ended: the device is dead.
     pub(crate) fn has_ended(&self) -> bool {
-        self.line.is_cut()
+        self.calls.is_closed_for_ever()
     }
 
     /// Waits for a fence, inside a call.
@@ -198,10 +198,10 @@ impl Mmu {
 
     /// Returns whether the driver can copy from the memory of `src`.
     pub(crate) fn copies_from(&self, src: &Mmu) -> bool {
-        let Ok(_call) = self.line.call() else {
+        let Ok(_call) = self.calls.enter() else {
             return false;
         };
-        // SAFETY: By the type invariants, as the line is not cut.
+        // SAFETY: By the type invariants, inside the gate.
         self.ops == src.ops && unsafe { self.ops.as_ref() }.copy_peer.is_some()
     }
 
@@ -214,7 +214,7 @@ impl Mmu {
         if self.ops != src.ops {
             return Err(sys::eopnotsupp());
         }
-        let _source = src.line.call()?;
+        let _source = src.calls.enter()?;
         data_call!(self, copy_peer, sys::Site::CopyPeer, runs, src.data)
     }
 
@@ -225,8 +225,8 @@ impl Mmu {
     /// `file_data` is what the driver's `pmap_create()` expects.
     pub(crate) unsafe fn pmap_create(&self, file_data: *mut c_void) -> Result<Pmap> {
         let mut handle = core::ptr::null_mut();
-        let _call = self.line.call()?;
-        // SAFETY: By the type invariants, as the line is not cut.
+        let _call = self.calls.enter()?;
+        // SAFETY: By the type invariants, inside the gate.
         let create = unsafe { self.ops.as_ref() }.pmap_create.ok_or(EINVAL)?;
         if sys::should_fail(sys::Site::PmapCreate) {
             return Err(ENOMEM);
@@ -260,7 +260,7 @@ impl Pmap {
 
     /// Builds the page-table pages for a range, in bytes.
     pub(crate) fn prepare(&self, va: usize, len: usize) -> Result {
-        let _call = self.mmu.line.call()?;
+        let _call = self.mmu.calls.enter()?;
         if sys::should_fail(sys::Site::PmapPrepare) {
             return Err(ENOMEM);
         }
@@ -273,7 +273,7 @@ impl Pmap {
 
     /// Installs runs of pages.
     pub(crate) fn enter(&self, maps: &[gm_map]) -> Result {
-        let _call = self.mmu.line.call()?;
+        let _call = self.mmu.calls.enter()?;
         let enter = self.ops().pmap_enter.ok_or(EINVAL)?;
         let nr = u32::try_from(maps.len())?;
 
@@ -288,7 +288,7 @@ impl Pmap {
     ///
     /// A dead device uses none of them.
     pub(crate) fn release(&self, va: usize, len: usize) {
-        let Ok(_call) = self.mmu.line.call() else {
+        let Ok(_call) = self.mmu.calls.enter() else {
             return;
         };
         if let Some(f) = self.ops().pmap_release {
@@ -301,7 +301,7 @@ impl Pmap {
     ///
     /// A device without such bits is taken not to use what it maps.
     pub(crate) fn age(&self, va: usize, len: usize) -> bool {
-        let Ok(_call) = self.mmu.line.call() else {
+        let Ok(_call) = self.mmu.calls.enter() else {
             return false;
         };
         match self.ops().pmap_age {
@@ -316,7 +316,7 @@ impl Pmap {
     /// Returns the cookie, or [`None`] when the device only has a flush that waits, which is then
     /// done, or is dead.
     pub(crate) fn flush_start(&self, va: usize, len: usize) -> Option<u64> {
-        let _call = self.mmu.line.call().ok()?;
+        let _call = self.mmu.calls.enter().ok()?;
         let range = bindings::gm_range {
             va: va as u64,
             len: len as u64,
@@ -340,7 +340,7 @@ impl Pmap {
 
     /// Waits until a flush is done.
     pub(crate) fn flush_wait(&self, seq: u64) {
-        let Ok(_call) = self.mmu.line.call() else {
+        let Ok(_call) = self.mmu.calls.enter() else {
             return;
         };
         if let Some(f) = self.ops().tlb_invl_wait {

@@ -4,6 +4,10 @@
 
 use crate::{
     device::{
+        gate::{
+            Gate,
+            Inside, //
+        },
         holds,
         memory::Memory,
         mmu::{
@@ -22,7 +26,6 @@ use kernel::{
     bindings,
     debugfs::Scope,
     device,
-    new_condvar,
     new_mutex,
     page::PAGE_SHIFT,
     prelude::*,
@@ -30,7 +33,6 @@ use kernel::{
     sync::{
         aref::ARef,
         Arc,
-        CondVar,
         GlobalGuard,
         Mutex, //
     }, //
@@ -47,14 +49,6 @@ pub(crate) struct Description {
     pub(crate) reach: PageRange,
     pub(crate) parent: Option<ARef<device::Device>>,
     pub(crate) speed: Speed,
-}
-
-/// Whether work may begin, and how much is under way.
-struct Gate {
-    open: bool,
-    inside: usize,
-    /// It does not open again.
-    dead: bool,
 }
 
 /// Who can still use a device.
@@ -103,10 +97,9 @@ pub(crate) struct Device {
     pub(crate) owner: Mutex<Owner>,
     #[pin]
     pub(crate) memory: Mutex<Held>,
+    /// Closed when the memory, or the device, goes away.
     #[pin]
-    gate: Mutex<Gate>,
-    #[pin]
-    idle: CondVar,
+    pub(crate) gate: Gate,
     #[pin]
     contexts: Mutex<usize>,
     #[pin]
@@ -116,8 +109,9 @@ pub(crate) struct Device {
 /// Proof that the device takes part: it cannot be destroyed, nor its memory leave, until the value
 /// is dropped. Nothing else keeps the memory but a page of it.
 pub(crate) struct Entered<'a> {
-    device: &'a Device,
+    // Dropped first: who waits at the gate takes the memory away.
     memory: Option<Arc<Memory>>,
+    _inside: Inside<'a>,
 }
 
 impl Entered<'_> {
@@ -169,8 +163,7 @@ impl Device {
                 speed: desc.speed,
                 owner <- new_mutex!(Owner::Driver, "gmem_owner"),
                 memory <- new_mutex!(Held::default(), "gmem_device"),
-                gate <- new_mutex!(Gate { open: true, inside: 0, dead: false }, "gmem_gate"),
-                idle <- new_condvar!("gmem_idle"),
+                gate <- Gate::new(),
                 contexts <- new_mutex!(0, "gmem_contexts"),
                 debug_dir <- new_mutex!(None, "gmem_debug_dir"),
             }),
@@ -206,48 +199,11 @@ impl Device {
     ///
     /// `ENODEV` when the device is going away.
     pub(crate) fn enter(&self) -> Result<Entered<'_>> {
-        let mut gate = self.gate.lock();
-        if !gate.open {
-            return Err(ENODEV);
-        }
-        gate.inside += 1;
+        let inside = self.gate.enter()?;
         Ok(Entered {
-            device: self,
             memory: self.memory.lock().live.clone(),
+            _inside: inside,
         })
-    }
-
-    /// Waits for the work under way, after no other can begin.
-    ///
-    /// # Errors
-    ///
-    /// `ENODEV` when another caller has closed the device already.
-    pub(crate) fn close(&self) -> Result {
-        let mut gate = self.gate.lock();
-        if !gate.open {
-            return Err(ENODEV);
-        }
-        gate.open = false;
-        while gate.inside > 0 {
-            self.idle.wait(&mut gate);
-        }
-        Ok(())
-    }
-
-    /// As [`Self::close`], for ever, whoever closed it before. The caller does not hold `owner`.
-    pub(crate) fn close_for_ever(&self) {
-        let mut gate = self.gate.lock();
-        gate.open = false;
-        gate.dead = true;
-        while gate.inside > 0 {
-            self.idle.wait(&mut gate);
-        }
-    }
-
-    /// Lets work begin again, unless the device is dead.
-    pub(crate) fn reopen(&self) {
-        let mut gate = self.gate.lock();
-        gate.open = !gate.dead;
     }
 
     /// Calls `f` with the memory, if any is registered, which stays meanwhile.
@@ -286,18 +242,6 @@ impl Device {
             mem_free: (total.saturating_sub(used) as u64) << PAGE_SHIFT,
             contexts: *self.contexts.lock() as u64,
             ..self.parts.stats.report()
-        }
-    }
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        // Who waits for us takes the memory away.
-        drop(self.memory.take());
-        let mut gate = self.device.gate.lock();
-        gate.inside -= 1;
-        if gate.inside == 0 && !gate.open {
-            self.device.idle.notify_all();
         }
     }
 }

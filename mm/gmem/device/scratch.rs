@@ -7,13 +7,22 @@ use crate::sys::{
     MapRun, //
 };
 use kernel::{
-    alloc::Flags,
+    alloc::{
+        flags::GFP_KERNEL_ACCOUNT,
+        Flags, //
+    },
     mm::device::{
         hmm::PagePfn,
         migrate::Arrays,
         PMD_PAGES, //
     },
-    prelude::*, //
+    new_condvar,
+    new_mutex,
+    prelude::*,
+    sync::{
+        CondVar,
+        Mutex, //
+    }, //
 };
 
 /// Scratch memory to bring pages home.
@@ -119,5 +128,68 @@ impl Batch {
             },
             flags,
         )?)
+    }
+}
+
+/// The scratch memory of so many faults is kept for others to come.
+const MAX_SPARES: usize = 4;
+
+/// Scratch memory that no fault uses, and how many faults wait for some.
+struct Idle {
+    batches: KVec<KBox<Batch>>,
+    starved: usize,
+}
+
+/// Scratch memory of a context. The first is preallocated: a fault that finds none, and can
+/// allocate none, waits for that one.
+#[pin_data]
+pub(crate) struct Spares {
+    #[pin]
+    idle: Mutex<Idle>,
+    #[pin]
+    returned: CondVar,
+}
+
+impl Spares {
+    /// Makes scratch memory for one fault.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            idle <- {
+                let mut batches = KVec::with_capacity(MAX_SPARES, GFP_KERNEL_ACCOUNT)?;
+                batches.push(Batch::new(GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
+                new_mutex!(Idle { batches, starved: 0 }, "gmem_spares")
+            },
+            returned <- new_condvar!("gmem_spare_returned"),
+        }? Error)
+    }
+
+    /// Lends scratch memory to `f`. Waits for another fault when there is no memory for more.
+    pub(crate) fn lend<R>(&self, f: impl FnOnce(&mut Batch) -> R) -> R {
+        let mut batch = self.take();
+        let result = f(&mut batch);
+        let mut idle = self.idle.lock();
+        // There are enough if it does not fit.
+        let _ = idle.batches.push_within_capacity(batch);
+        if idle.starved > 0 {
+            self.returned.notify_one();
+        }
+        result
+    }
+
+    fn take(&self) -> KBox<Batch> {
+        loop {
+            if let Some(batch) = self.idle.lock().batches.pop() {
+                return batch;
+            }
+            if let Ok(batch) = Batch::new(GFP_NOWAIT) {
+                return batch;
+            }
+            let mut idle = self.idle.lock();
+            if idle.batches.is_empty() {
+                idle.starved += 1;
+                self.returned.wait(&mut idle);
+                idle.starved -= 1;
+            }
+        }
     }
 }

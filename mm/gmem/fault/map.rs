@@ -115,7 +115,9 @@ impl Part<'_> {
             return Ok(Try::Collision);
         }
         work.served.brought = work.served.brought.hull(range);
-        touch(self.memory, maps, self.context.space.key());
+        if let Some(memory) = self.memory {
+            touch(memory, maps, self.context.space.key());
+        }
         Ok(if remote {
             Try::Remote(piece.end())
         } else {
@@ -343,7 +345,7 @@ fn build(
 }
 
 /// Adds a run, to the last one if it continues that and may join it.
-pub(crate) fn push(maps: &mut KVVec<MapRun>, run: MapRun, joins: bool) {
+fn push(maps: &mut KVVec<MapRun>, run: MapRun, joins: bool) {
     if let Some(last) = maps.last_mut().filter(|_| joins) {
         let len = u64::from(last.nr_pages) << PAGE_SHIFT;
         if last.flags == run.flags && last.va + len == run.va && last.addr + len == run.addr {
@@ -356,8 +358,6 @@ pub(crate) fn push(maps: &mut KVVec<MapRun>, run: MapRun, joins: bool) {
 }
 
 /// Notes that a device maps what of the runs is in its memory.
-pub(crate) fn touch(memory: Option<&Arc<Memory>>, maps: &[MapRun], space: usize) {
-    if let Some(memory) = memory {
-        memory.touch(maps.iter().filter_map(|run| local_run(run, space)));
-    }
+pub(crate) fn touch(memory: &Memory, maps: &[MapRun], space: usize) {
+    memory.touch(maps.iter().filter_map(|run| local_run(run, space)));
 }

@@ -26,7 +26,7 @@ use crate::{
             Try,
             Work, //
         },
-        refault::Refault, //
+        refault, //
     },
     range::PageRange,
     reclaim::waiting::Waiting,
@@ -75,22 +75,14 @@ const MAX_COPY_TRIES: usize = 16;
 /// - `ENOMEM`, `EIO` (a copy failed), `EINTR` (fatal signal), `ESRCH` (the process is gone),
 ///   `ENODEV` (the device or the context is going away), `EAGAIN` (too many collisions).
 pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
-    let entered = context.device.enter()?;
-    let mut faulting = context.enter()?;
+    let _inside = context.gate.enter()?;
     if !context.device.reach.covers(request.range) {
         return Err(EFAULT);
     }
     let mm = context.space.mm()?.mmget_not_zero().ok_or(ESRCH)?;
     // The last reference may be ours; tearing an mm down here would wait for ourselves.
     let mm = MmWithUser::into_mmput_async(mm);
-    let batch = faulting.batch()?;
-    let refault = Refault {
-        context,
-        mm: &mm,
-        memory: entered.memory(),
-        request,
-    };
-    if let Some(brought) = refault.serve(&mut batch.maps) {
+    if let Some(brought) = refault::serve(context, &mm, request) {
         count(context, request, false, &Ok(()));
         // Nothing came, and nothing is to come ahead.
         return Ok(Served {
@@ -98,6 +90,7 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
             ..Served::default()
         });
     }
+    let entered = context.device.enter()?;
     let payer = Payer::of(&mm)?;
     let part = Part {
         context,
@@ -107,18 +100,20 @@ pub(crate) fn serve(context: &Context, request: Request) -> Result<Served> {
         advice: Advice::find(&mm),
         request,
     };
-    let mut work = Work {
-        batch,
-        waiting: Waiting::new(),
-        may_drain: true,
-        served: Served::default(),
-    };
-    let result = part.serve_all(&mut work);
+    context.spares.lend(|batch| {
+        let mut work = Work {
+            batch,
+            waiting: Waiting::new(),
+            may_drain: true,
+            served: Served::default(),
+        };
+        let result = part.serve_all(&mut work);
 
-    if request.purpose != Purpose::Ahead {
-        count(context, request, work.waiting.waited, &result);
-    }
-    result.map(|()| work.served)
+        if request.purpose != Purpose::Ahead {
+            count(context, request, work.waiting.waited, &result);
+        }
+        result.map(|()| work.served)
+    })
 }
 
 /// Counts the request, and what it came to.
@@ -240,8 +235,11 @@ impl Part<'_> {
         // hmadvise(2) takes this lock, too, and so sees the result of this attempt.
         let _block = self.context.space.lock_block(rest);
         let (advised, attributes) = self.attributes(rest.first());
-        // What was advised about one page holds for no other one.
-        let vma_pages = mapping::pages_of(vma).intersect(advised).ok_or(hole)?;
+        // What was advised about one page holds for no other one, nor does the device's reach.
+        let vma_pages = mapping::pages_of(vma)
+            .intersect(advised)
+            .and_then(|pages| pages.intersect(self.context.device.reach))
+            .ok_or(hole)?;
         let piece = rest
             .intersect(vma_pages)
             .filter(|piece| piece.first() == rest.first())

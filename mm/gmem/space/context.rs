@@ -5,9 +5,10 @@
 use crate::{
     advice::pin,
     device::{
+        gate::Gate,
         mmu::Pmap,
         registry::Device,
-        scratch::Batch, //
+        scratch::Spares, //
     },
     range::PageRange,
     space::{
@@ -23,34 +24,14 @@ use crate::{
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     impl_has_work,
-    new_condvar,
-    new_mutex,
     new_work,
     prelude::*,
-    sync::{
-        Arc,
-        CondVar,
-        Mutex, //
-    },
+    sync::Arc,
     workqueue::Work, //
 };
 
 /// The largest number of contexts of one address space: bits in a directory entry.
 pub(crate) const MAX_CONTEXTS: usize = Entry::CONTEXTS as usize;
-
-/// The scratch memory of so many faults is kept for others to come.
-const MAX_SPARES: usize = 4;
-
-/// Whether faults may begin, and how many run.
-struct Gate {
-    open: bool,
-    inside: usize,
-    /// Scratch memory that no fault uses. The first is preallocated with the context: a fault that
-    /// finds none, and can allocate none, waits for that one.
-    spares: KVec<KBox<Batch>>,
-    /// How many faults wait for some.
-    starved: usize,
-}
 
 /// The page table of one device for one address space; `struct gm_context`.
 #[pin_data]
@@ -59,21 +40,15 @@ pub(crate) struct Context {
     pub(crate) space: Arc<Space>,
     pub(crate) pmap: Pmap,
     index: usize,
+    /// Faults are inside.
     #[pin]
-    gate: Mutex<Gate>,
-    /// A fault ended.
+    pub(crate) gate: Gate,
     #[pin]
-    ended: CondVar,
+    pub(crate) spares: Spares,
     #[pin]
     pub(crate) walks: Walks,
     #[pin]
     pub(crate) work: Work<Self>,
-}
-
-/// A fault under way: it keeps the context attached, and has scratch memory.
-pub(crate) struct Faulting<'a> {
-    context: &'a Context,
-    batch: Option<KBox<Batch>>,
 }
 
 impl_has_work! {
@@ -129,27 +104,20 @@ impl Context {
         if addresses.is_some() && space.directory.is_mapped(PageRange::ALL) {
             return Err(EBUSY);
         }
-        let mut spares = KVec::with_capacity(MAX_SPARES, GFP_KERNEL_ACCOUNT)?;
-        spares.push(Batch::new(GFP_KERNEL_ACCOUNT)?, GFP_KERNEL_ACCOUNT)?;
         let (for_device, for_space) = (device.clone(), space.clone());
         // Nothing is allocated under the map lock, so the index is chosen before and checked after.
         let index = space.lock_map().free_index().ok_or(ENOSPC)?;
         let this = Arc::pin_init(
-            pin_init!(Self {
+            try_pin_init!(Self {
                 device: for_device,
                 space: for_space,
                 pmap,
                 index,
-                gate <- new_mutex!(Gate {
-                    open: true,
-                    inside: 0,
-                    spares,
-                    starved: 0,
-                }, "gmem_context"),
-                ended <- new_condvar!("gmem_fault_ended"),
+                gate <- Gate::new(),
+                spares <- Spares::new(),
                 walks <- Walks::new(),
                 work <- new_work!("gmem_ahead"),
-            }),
+            }? Error),
             GFP_KERNEL_ACCOUNT,
         )?;
         {
@@ -164,37 +132,6 @@ impl Context {
         space.hold();
         device.context_added();
         Ok(this)
-    }
-
-    /// Begins a fault. Waits for others to end when there is no memory for one more.
-    ///
-    /// # Errors
-    ///
-    /// `ENODEV` when the context is being detached.
-    pub(crate) fn enter(&self) -> Result<Faulting<'_>> {
-        let mut made = None;
-        loop {
-            let mut gate = self.gate.lock();
-            if !gate.open {
-                return Err(ENODEV);
-            }
-            let batch = made.take().or_else(|| gate.spares.pop());
-            if batch.is_some() {
-                gate.inside += 1;
-                let context = self;
-                return Ok(Faulting { context, batch });
-            }
-            drop(gate);
-            made = Batch::new(GFP_NOWAIT).ok();
-            if made.is_none() {
-                let mut gate = self.gate.lock();
-                if gate.spares.is_empty() && gate.open {
-                    gate.starved += 1;
-                    self.ended.wait(&mut gate);
-                    gate.starved -= 1;
-                }
-            }
-        }
     }
 
     /// Unpins what the process pinned to the device, unless it has another context there.
@@ -215,15 +152,8 @@ impl Context {
     ///
     /// Must not be called inside a fault of the same context.
     pub(crate) fn detach(&self) {
-        {
-            let mut gate = self.gate.lock();
-            if !gate.open {
-                return;
-            }
-            gate.open = false;
-            while gate.inside > 0 {
-                self.ended.wait(&mut gate);
-            }
+        if self.gate.close().is_err() {
+            return;
         }
         let (gone, last) = {
             let _addresses = self.space.lock_addresses();
@@ -244,26 +174,5 @@ impl Context {
         self.pmap.destroy();
         self.device.context_removed();
         self.space.put();
-    }
-}
-
-impl Faulting<'_> {
-    /// Returns the scratch memory.
-    pub(crate) fn batch(&mut self) -> Result<&mut Batch> {
-        Ok(self.batch.as_mut().ok_or(ENOMEM)?)
-    }
-}
-
-impl Drop for Faulting<'_> {
-    fn drop(&mut self) {
-        let mut gate = self.context.gate.lock();
-        gate.inside -= 1;
-        if let Some(batch) = self.batch.take() {
-            // There are enough if it does not fit.
-            let _ = gate.spares.push_within_capacity(batch);
-        }
-        if !gate.open || gate.starved > 0 {
-            self.context.ended.notify_all();
-        }
     }
 }

@@ -79,38 +79,65 @@ const SUBJECTS: &[Subject] = &[
         ],
     },
     Subject {
-        name: "line",
-        file: "mm/gmem/device/line.rs",
+        name: "gate",
+        file: "mm/gmem/device/gate.rs",
         mistakes: &[
             (
-                "a_call_ends_without_order",
+                "who_leaves_gives_no_order",
                 &[(
-                    "self.0.state.fetch_sub(1usize, Full)",
-                    "self.0.state.fetch_sub(1usize, Relaxed)",
+                    "match gate.state.cmpxchg(old, old - 1, Full) {",
+                    "match gate.state.cmpxchg(old, old - 1, Relaxed) {",
                 )],
             ),
             (
-                "the_end_of_calls_is_seen_without_order",
+                "who_closes_sees_no_order",
                 &[(
-                    "while self.state.load(Acquire) != CUT {",
-                    "while self.state.load(Relaxed) != CUT {",
+                    "self.state.fetch_add(flag, Full);",
+                    "self.state.fetch_add(flag, Relaxed);",
                 )],
             ),
             (
-                "the_last_call_does_not_lock",
-                &[("let _waiting = self.0.waiting.lock();", "")],
+                "who_comes_in_sees_no_order",
+                &[(
+                    "match self.state.cmpxchg(old, old + 1, Full) {",
+                    "match self.state.cmpxchg(old, old + 1, Relaxed) {",
+                )],
             ),
             (
-                "a_cut_line_is_seen_once_only",
-                &[("Err(now) => old = now,", "Err(now) => old = now & !CUT,")],
+                "the_last_one_does_not_lock",
+                &[(
+                    "let _changing = self.changing.lock();
+        if self.state.fetch_sub",
+                    "if self.state.fetch_sub",
+                )],
             ),
             (
-                "the_cut_does_not_wait",
-                &[("self.quiet.wait(&mut waiting);", "break;")],
+                "a_closed_gate_is_seen_once_only",
+                &[(
+                    "Ok(_) => return Ok(Inside(self)),
+                Err(now) => old = now,",
+                    "Ok(_) => return Ok(Inside(self)),
+                Err(now) => old = now & INSIDE,",
+                )],
             ),
             (
-                "a_second_cut_does_not_look",
-                &[("if !self.is_cut() {", "if true {")],
+                "who_closes_does_not_wait",
+                &[("self.empty.wait(&mut changing);", "break;")],
+            ),
+            (
+                "a_second_end_does_not_look",
+                &[("if is_new { FOR_EVER } else { 0 }", "FOR_EVER")],
+            ),
+            (
+                "a_second_one_closes_too",
+                &[("if self.state.load(Relaxed) & !INSIDE != 0 {", "if false {")],
+            ),
+            (
+                "opening_is_for_ever",
+                &[(
+                    "self.state.fetch_sub(CLOSED, Full);",
+                    "self.state.fetch_sub(self.state.load(Relaxed) & !INSIDE, Full);",
+                )],
             ),
         ],
     },

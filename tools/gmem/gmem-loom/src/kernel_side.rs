@@ -163,6 +163,8 @@ pub(crate) mod sync {
         }
     }
 
+    pub(crate) use self::{Guard as SpinLockGuard, Mutex as SpinLock};
+
     pub(crate) struct CondVar(loom::sync::Condvar);
 
     impl CondVar {
@@ -192,4 +194,4 @@ macro_rules! new_condvar {
     };
 }
 
-pub(crate) use {new_condvar, new_mutex};
+pub(crate) use {new_condvar, new_mutex, new_mutex as new_spinlock};

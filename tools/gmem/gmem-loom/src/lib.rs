@@ -11,13 +11,15 @@ extern crate self as kernel;
 mod kernel_side;
 
 #[allow(unused_imports, reason = "each file uses a part")]
-use kernel_side::{device, mm, new_condvar, new_mutex, page, prelude, processor, sync, time};
+use kernel_side::{
+    device, mm, new_condvar, new_mutex, new_spinlock, page, prelude, processor, sync, time,
+};
 
 /// What the modules around `chunk.rs` have.
 mod super_of_chunk {}
 
-/// What the modules around `line.rs` have.
-mod super_of_line {}
+/// What the modules around `gate.rs` have.
+mod super_of_gate {}
 
 /// What the modules around `tlb.rs` have.
 mod super_of_tlb {
