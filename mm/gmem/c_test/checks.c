@@ -284,6 +284,40 @@ out:
 	check(test, nid >= 0 && node_goes(nid), "the node goes after the last lost page");
 }
 
+/* A device whose addresses end in the middle of what else would come at once. */
+static void check_reach(struct test *test, const struct gm_dev_desc *good)
+{
+	unsigned long area = area_new(2 * SZ_64K, PROT_READ | PROT_WRITE, MAP_PEER_SHARED);
+	unsigned long va = ALIGN(area, SZ_64K);
+	struct gm_dev_desc desc = *good;
+	struct toy *toy = toy_new();
+	struct gm_dev *dev = NULL;
+	struct toy_client client;
+	u64 got;
+
+	desc.va_end = va + SZ_64K / 2;
+	desc.dev_data = toy;
+	if (toy && !gm_dev_create(&desc, &dev) && !toy_open(&client, dev)) {
+		gm_dev_register_physmem(dev, TOY_SIZE, GM_MEMORY_PRIVATE);
+		for (unsigned long at = va; at < va + SZ_64K; at += PAGE_SIZE)
+			cpu_store(at, 8);
+		check(test, !toy_access(&client, va, &got, sizeof(got), GM_ACCESS_READ) &&
+		      got == 8 && toy_maps_local(&client, desc.va_end - PAGE_SIZE),
+		      "what is around a page comes with it");
+		check(test, !toy_entry(&client, desc.va_end) &&
+		      toy_access(&client, desc.va_end, &got, sizeof(got),
+				 GM_ACCESS_READ) == -EFAULT,
+		      "as far as the device reaches");
+		toy_close(&client);
+	} else {
+		check(test, false, "a device with a short reach is attached");
+	}
+	gm_dev_destroy(dev);
+	if (toy)
+		toy_free(toy);
+	vm_munmap(area, 2 * SZ_64K);
+}
+
 /* Returns an error when the checks could not run to their end. */
 static int run(struct test *test, struct device *parent)
 {
@@ -306,6 +340,7 @@ static int run(struct test *test, struct device *parent)
 		check_end(test);
 	}
 	gm_dev_destroy(test->dev);
+	check_reach(test, &desc);
 	check_lost(test, &desc, false);
 	check_lost(test, &desc, true);
 	return err;
