@@ -19,16 +19,10 @@ use crate::{
             Owner, //
         }, //
     },
+    prelude::*,
     space::replicas, //
 };
-use kernel::{
-    prelude::*,
-    str::BStr,
-    sync::lock::{
-        mutex::MutexBackend,
-        Guard, //
-    }, //
-};
+use kernel::str::BStr;
 
 impl Device {
     /// Declares the device dead. Its functions are not called any more when this returns.
@@ -43,7 +37,7 @@ impl Device {
         attributes_tree::device_gone(self.parts.id);
     }
 
-    fn let_memory_go(&self, owner: &Guard<'_, Owner, MutexBackend>) {
+    fn let_memory_go(&self, owner: &MutexGuard<'_, Owner>) {
         let Some(memory) = self.memory.lock().live.clone() else {
             return;
         };

@@ -22,9 +22,8 @@ use crate::{
             Device, //
         }, //
     },
-    range::PageRange,
-    space::address_space::Space,
-    sys, //
+    prelude::*,
+    space::address_space::Space, //
 };
 use kernel::{
     debugfs::{
@@ -32,9 +31,7 @@ use kernel::{
         File, //
     },
     fmt,
-    prelude::*,
-    str::CString,
-    sync::Arc, //
+    str::CString, //
 };
 
 /// The directory of GMEM and the files in it.

@@ -19,28 +19,17 @@ use crate::{
             Device, //
         }, //
     },
-    range::PageRange,
-    sys, //
+    prelude::*, //
 };
-use core::mem::MaybeUninit;
 use kernel::{
     bindings::{
-        self,
         gm_dev,
         gm_dev_desc,
         gm_dev_stats,
         gm_memory_type, //
     },
     device,
-    prelude::*,
-    str::{
-        CStr,
-        CString, //
-    },
-    sync::{
-        Arc,
-        ArcBorrow, //
-    }, //
+    str::CString, //
 };
 
 exports! {

@@ -18,18 +18,9 @@ use crate::{
             Owner, //
         }, //
     },
+    prelude::*,
     reclaim::evict,
     space::replicas, //
-};
-use kernel::{
-    prelude::*,
-    sync::{
-        lock::{
-            mutex::MutexBackend,
-            Guard, //
-        },
-        Arc, //
-    }, //
 };
 
 impl Device {
@@ -106,7 +97,7 @@ impl Device {
     }
 
     /// Takes the memory away, in which nothing is. The device is closed.
-    pub(super) fn remove_memory(&self, _owner: &Guard<'_, Owner, MutexBackend>) {
+    pub(super) fn remove_memory(&self, _owner: &MutexGuard<'_, Owner>) {
         // Room is kept for pins as long as the memory can turn out to stay.
         pin::device_gone(self.parts.id);
         self.retract();

@@ -19,36 +19,15 @@ use crate::{
         ranges::Ranges, //
     },
     device::holds,
-    range::PageRange,
-    sys, //
+    prelude::*, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
-    mm::{
-        device::arc_table::{
-            ArcTable,
-            Entry,
-            Writer, //
-        },
-        Mm, //
+    mm::device::arc_table::{
+        ArcTable,
+        Entry,
+        Writer, //
     },
-    new_mutex,
-    prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::{
-            Acquire,
-            Atomic,
-            Full, //
-        },
-        lock::{
-            mutex::MutexBackend,
-            Guard, //
-        },
-        Arc,
-        GlobalGuard,
-        Mutex, //
-    }, //
+    sync::GlobalGuard, //
 };
 
 /// So many ranges with different advice a process may have: about as many as it may have mappings
@@ -176,7 +155,7 @@ impl Advice {
     }
 
     /// Takes the lock under which pages are pinned and unpinned.
-    pub(crate) fn lock_pins(&self) -> Guard<'_, (), MutexBackend> {
+    pub(crate) fn lock_pins(&self) -> MutexGuard<'_, ()> {
         self.pins.lock()
     }
 }

@@ -20,11 +20,6 @@ use crate::{
         self,
         MAX_DEVICES, //
     },
-    range::PageRange,
-    sys, //
-};
-use kernel::{
-    mm::Mm,
     prelude::*, //
 };
 

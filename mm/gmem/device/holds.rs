@@ -5,14 +5,7 @@
 //! A task that holds a lock which others wait for does no more than this, then drops and retakes
 //! it; tests read the numbers in debugfs.
 
-use kernel::{
-    mm::device::PMD_PAGES,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
-    }, //
-};
+use crate::prelude::*;
 
 /// Candidates for eviction, or chunks with room, that are looked at.
 pub(crate) const MAX_LOOKS: usize = 64;

@@ -18,38 +18,26 @@ use crate::{
         units::Units,
         worker::Worker, //
     },
-    sys, //
+    prelude::*, //
 };
-use core::ops::Range;
 use kernel::{
     gpu::buddy::{
         GpuBuddy,
         GpuBuddyParams, //
     },
     impl_has_work,
-    mm::device::{
-        pagemap::{
-            Cookie,
-            Fault,
-            FaultResult,
-            KeepMappings,
-            Operations,
-            Owner,
-            Pagemap, //
-        },
-        PMD_PAGES, //
+    mm::device::pagemap::{
+        Cookie,
+        Fault,
+        FaultResult,
+        KeepMappings,
+        Operations,
+        Owner,
+        Pagemap, //
     },
-    new_mutex,
     new_work,
-    page::PAGE_SHIFT,
-    prelude::*,
     ptr::Alignment,
     sizes::SZ_2M,
-    str::CStr,
-    sync::{
-        Arc,
-        Mutex, //
-    },
     workqueue::Work, //
 };
 

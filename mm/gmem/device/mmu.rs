@@ -10,32 +10,11 @@ use crate::{
         line::Line,
         stats::Stats, //
     },
-    range::{
-        PageRange,
-        BLOCK_PAGES, //
-    },
-    sys::{
-        self,
-        MapRun, //
-    }, //
+    prelude::*, //
 };
-use core::ptr::NonNull;
-use kernel::{
-    bindings::{
-        self,
-        gm_copy,
-        gm_map, //
-    },
-    error::to_result,
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Full, //
-        },
-        Arc, //
-    }, //
+use kernel::bindings::{
+    gm_copy,
+    gm_map, //
 };
 
 /// The functions of one device and the driver's pointer that goes with them.

@@ -7,9 +7,8 @@
 //! went home finds its room when it comes back, whatever the device is filled with, and eviction,
 //! which takes from the ranking of units, never meets a pinned page: no chunk of a pool is ranked.
 
-use crate::device::chunk::Chunks;
-use kernel::{
-    mm::device::PMD_PAGES,
+use crate::{
+    device::chunk::Chunks,
     prelude::*, //
 };
 

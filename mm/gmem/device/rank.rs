@@ -17,9 +17,9 @@ use crate::{
         Seen,
         Unit,
         Verdict, //
-    }, //
+    },
+    prelude::*, //
 };
-use kernel::mm::device::PMD_PAGES;
 
 impl Memory {
     /// Returns whether what is in the chunk of `page` may leave to make room for `payer`: what

@@ -16,24 +16,13 @@ use crate::{
         },
         stats::Stats, //
     },
-    range::PageRange, //
+    prelude::*, //
 };
 use kernel::{
-    bindings,
     debugfs::Scope,
     device,
-    new_condvar,
-    new_mutex,
-    page::PAGE_SHIFT,
-    prelude::*,
     str::CString,
-    sync::{
-        aref::ARef,
-        Arc,
-        CondVar,
-        GlobalGuard,
-        Mutex, //
-    }, //
+    sync::GlobalGuard, //
 };
 
 /// The largest number of devices: what fits into a directory entry.

@@ -19,12 +19,7 @@ use crate::{
         run::Run,
         units::Spot, //
     },
-    sys, //
-};
-use kernel::{
-    mm::device::PMD_PAGES,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 impl Memory {

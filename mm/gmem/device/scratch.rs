@@ -2,18 +2,10 @@
 
 //! Scratch memory for migrations and faults.
 
-use crate::sys::{
-    CopyRun,
-    MapRun, //
-};
+use crate::prelude::*;
 use kernel::{
     alloc::Flags,
-    mm::device::{
-        hmm::PagePfn,
-        migrate::Arrays,
-        PMD_PAGES, //
-    },
-    prelude::*, //
+    mm::device::migrate::Arrays, //
 };
 
 /// Scratch memory to bring pages home.

@@ -2,13 +2,7 @@
 
 //! Counters of one device.
 
-use kernel::{
-    bindings,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
-};
+use crate::prelude::*;
 
 /// One counter.
 pub(crate) struct Counter(Atomic<u64>);

@@ -2,18 +2,20 @@
 
 //! A tour of the chunks of a memory, in search of those that count against a limit.
 
-use crate::device::{
-    dmem::{
-        Limit,
-        Low, //
+use crate::{
+    device::{
+        dmem::{
+            Limit,
+            Low, //
+        },
+        holds::{
+            self,
+            MAX_LOOKS, //
+        },
+        memory::Memory, //
     },
-    holds::{
-        self,
-        MAX_LOOKS, //
-    },
-    memory::Memory, //
+    prelude::*, //
 };
-use kernel::mm::device::PMD_PAGES;
 
 /// Position of a scan over all chunks.
 pub(crate) struct Tour {

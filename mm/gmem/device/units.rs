@@ -24,10 +24,7 @@ use crate::{
         Slot,
         Unit,
         Verdict, //
-    }, //
-};
-use kernel::{
-    mm::device::PMD_PAGES,
+    },
     prelude::*, //
 };
 

@@ -22,10 +22,7 @@ use crate::{
             DEVICE_ONLY, //
         }, //
     },
-    range::{
-        PageRange,
-        BLOCK_ORDER, //
-    },
+    prelude::*,
     space::{
         address_space::Space,
         mapping,
@@ -33,23 +30,14 @@ use crate::{
             Turn,
             HOST, //
         }, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    mm::device::{
-        migrate::{
-            Migration,
-            Select, //
-        },
-        pagemap::{
-            Fault,
-            FaultResult, //
-        },
-        PMD_ORDER, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*, //
+use kernel::mm::device::{
+    migrate::Select,
+    pagemap::{
+        Fault,
+        FaultResult, //
+    }, //
 };
 
 /// How often a CPU fault asks the device for a page before it gives up.

@@ -25,31 +25,18 @@ use crate::{
         Try,
         Work, //
     },
-    range::PageRange,
+    prelude::*,
     replica::replicas::Drafts,
     space::{
         address_space::MapLock,
         context::Context,
         directory::Enter,
         watch::Read, //
-    },
-    sys::{
-        self,
-        MapRun, //
     }, //
 };
-use kernel::{
-    bindings,
-    mm::device::{
-        hmm::{
-            self,
-            PagePfn, //
-        },
-        vma as vma_info, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+use kernel::mm::device::{
+    hmm,
+    vma as vma_info, //
 };
 
 /// What a run is.

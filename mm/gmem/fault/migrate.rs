@@ -29,19 +29,14 @@ use crate::{
         }, //
     },
     policy::unit::SLOT_PAGES,
-    range::PageRange,
+    prelude::*,
     reclaim::host_room::Room,
     space::thrash::Turn, //
 };
-use kernel::{
-    mm::device::{
-        hmm,
-        mmap::MmapGuard,
-        vma as vma_info, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+use kernel::mm::device::{
+    hmm,
+    mmap::MmapGuard,
+    vma as vma_info, //
 };
 
 /// What is known of the pages that are to come.

@@ -7,17 +7,10 @@ use crate::{
         Attempt,
         Part, //
     },
+    prelude::*,
     space::watch::Read, //
 };
-use core::ops::Range;
-use kernel::{
-    mm::device::hmm::{
-        self,
-        PagePfn, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*, //
-};
+use kernel::mm::device::hmm;
 
 impl Part<'_> {
     /// Notes of what was read what is in device memory. Returns `false` if it is stale.

@@ -13,34 +13,17 @@ use crate::{
         scratch::Batch, //
     },
     policy::fault_size,
-    range::{
-        PageRange,
-        BLOCK_PAGES, //
-    },
+    prelude::*,
     reclaim::waiting::Waiting,
     space::{
         address_space::Watch,
         context::Context,
         mapping::policy_allows, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    bindings,
-    mm::{
-        device::{
-            hmm::PagePfn,
-            mmap::MmapGuard,
-            vma::{
-                self as vma_info,
-                MmapVma, //
-            }, //
-        },
-        virt::VmaRef,
-        MmWithUser, //
-    },
-    prelude::*,
-    sync::Arc, //
+use kernel::mm::device::{
+    mmap::MmapGuard,
+    vma as vma_info, //
 };
 
 /// How often pages are brought to the device before they are mapped where they are: the first try

@@ -19,7 +19,7 @@ use crate::{
         serve, //
     },
     migrate::to_host,
-    range::PageRange,
+    prelude::*,
     space::{
         address_space::Space,
         context::{
@@ -27,21 +27,11 @@ use crate::{
             MAX_CONTEXTS, //
         },
         mapping, //
-    },
-    sys, //
+    }, //
 };
 use kernel::{
-    bindings,
-    mm::{
-        device::{
-            vma as vma_info,
-            PMD_PAGES, //
-        },
-        MmWithUser, //
-    },
-    page::PAGE_SIZE,
-    prelude::*,
-    sync::Arc, //
+    mm::device::vma as vma_info,
+    page::PAGE_SIZE, //
 };
 
 /// Prefetches to a device: the first context brings the pages, the others map them.

@@ -31,7 +31,7 @@ use crate::{
             Work, //
         }, //
     },
-    range::PageRange,
+    prelude::*,
     reclaim::evict,
     replica::{
         replicas::{
@@ -44,18 +44,9 @@ use crate::{
             WINDOW,
             WINDOW_ORDER, //
         }, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    mm::device::hmm::{
-        self,
-        PagePfn, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::mm::device::hmm;
 
 /// What copies are made of, and where.
 struct Copying<'a> {

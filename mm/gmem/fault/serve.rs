@@ -28,7 +28,7 @@ use crate::{
         },
         refault::Refault, //
     },
-    range::PageRange,
+    prelude::*,
     reclaim::waiting::Waiting,
     replica::{
         replicas::Drafts,
@@ -38,21 +38,14 @@ use crate::{
         address_space::Watch,
         context::Context,
         mapping, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    mm::{
-        device::{
-            mmap::{
-                MmapGuard,
-                StillGuard, //
-            },
-            vma as vma_info, //
-        },
-        MmWithUser, //
+use kernel::mm::device::{
+    mmap::{
+        MmapGuard,
+        StillGuard, //
     },
-    prelude::*, //
+    vma as vma_info, //
 };
 
 /// How often a block is tried again because the CPU page table changed meanwhile.

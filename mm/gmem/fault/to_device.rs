@@ -26,29 +26,18 @@ use crate::{
             origin_of, //
         }, //
     },
-    range::PageRange,
+    prelude::*,
     reclaim::{
         evict,
         waiting::Waiting, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    mm::device::{
-        migrate::{
-            Migration,
-            Select,
-            Source, //
-        },
-        vma::{
-            self as vma_info,
-            MmapVma, //
-        },
-        PMD_PAGES, //
+use kernel::mm::device::{
+    migrate::{
+        Select,
+        Source, //
     },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+    vma as vma_info, //
 };
 
 /// Pages are taken from the device in runs of this many where no whole chunk can be had: 64 KiB.

@@ -11,24 +11,9 @@ use crate::{
         }, //
     },
     migrate::host_folio,
-    range::PAGE_SIZE,
-    sys::{
-        self,
-        CopyRun, //
-    }, //
-};
-use core::ops::Range;
-use kernel::{
-    mm::device::{
-        migrate::{
-            Migration,
-            Source, //
-        },
-        PMD_PAGES, //
-    },
-    page::PAGE_SHIFT,
     prelude::*, //
 };
+use kernel::mm::device::migrate::Source;
 
 /// One page of a migration, or one huge page.
 #[derive(Clone, Copy)]

@@ -18,21 +18,10 @@ use crate::{
             Outcome, //
         }, //
     },
-    range::PageRange,
-    space::mapping,
-    sys, //
+    prelude::*,
+    space::mapping, //
 };
-use kernel::{
-    mm::{
-        device::{
-            migrate::Migration,
-            vma as vma_info,
-            PMD_PAGES, //
-        },
-        MmWithUser, //
-    },
-    prelude::*, //
-};
+use kernel::mm::device::vma as vma_info;
 
 /// Takes the device pages of `range`, which is in one mapping, home. Returns whether any came: if
 /// not, there were none, or trying again does not help now.

@@ -22,28 +22,15 @@ use crate::{
             Piece, //
         }, //
     },
-    range::PageRange,
-    sys, //
+    prelude::*, //
 };
 use kernel::{
-    mm::device::{
-        folio::LockedFolio,
-        migrate::{
-            Committed,
-            Migration,
-            Select,
-            Source, //
-        },
-        vma::MmapVma,
-        PMD_ORDER,
-        PMD_PAGES, //
+    mm::device::migrate::{
+        Committed,
+        Select,
+        Source, //
     },
-    page::PAGE_SHIFT,
-    prelude::*,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    time::delay::fsleep, //
 };
 
 /// Selects what of `range` is on a device.

@@ -14,9 +14,8 @@ use crate::{
         Seen,
         Unit, //
     },
-    range::PageRange,
-    space::address_space::Space,
-    sys, //
+    prelude::*,
+    space::address_space::Space, //
 };
 
 /// Asks the contexts of the device about a unit.

@@ -26,6 +26,7 @@ use crate::{
         },
         to_host, //
     },
+    prelude::*,
     reclaim::{
         to_peer::{
             self,
@@ -38,25 +39,11 @@ use crate::{
         },
         waiting::Waiting, //
     },
-    space::replicas,
-    sys, //
+    space::replicas, //
 };
-use core::ops::Range;
 use kernel::{
-    mm::device::{
-        migrate::{
-            split_device_folio,
-            Migration, //
-        },
-        PMD_PAGES, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    mm::device::migrate::split_device_folio,
+    time::delay::fsleep, //
 };
 
 /// How many units one caller tries to evict before it does without.

@@ -23,26 +23,15 @@ use crate::{
         pieces::for_each_piece, //
     },
     policy::unit::SLOT_PAGES,
-    range::PageRange,
+    prelude::*,
     space::{
         address_space::Space,
         mapping::policy_allows, //
     }, //
 };
-use kernel::{
-    mm::{
-        device::{
-            migrate::{
-                Migration,
-                Source, //
-            },
-            vma as vma_info, //
-        },
-        MmWithUser, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+use kernel::mm::device::{
+    migrate::Source,
+    vma as vma_info, //
 };
 
 /// The part of a device's memory that has to be free for pages of others to come.

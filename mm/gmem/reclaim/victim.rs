@@ -23,18 +23,13 @@ use crate::{
         Unit,
         Verdict, //
     },
+    prelude::*,
     reclaim::{
         age,
         waiting::Waiting, //
     }, //
 };
-use kernel::{
-    mm::device::{
-        migrate::split_device_folio,
-        PMD_PAGES, //
-    },
-    prelude::*, //
-};
+use kernel::mm::device::migrate::split_device_folio;
 
 /// How many chunks in use are passed over to find an idle one that counts against a limit.
 const PATIENCE: usize = 16;

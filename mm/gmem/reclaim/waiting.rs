@@ -18,14 +18,12 @@ use crate::{
         worker::Worker, //
     },
     policy::unit::SLOT_PAGES,
+    prelude::*,
     reclaim::victim::Quest, //
 };
-use kernel::{
-    prelude::*,
-    time::{
-        msecs_to_jiffies,
-        Jiffies, //
-    }, //
+use kernel::time::{
+    msecs_to_jiffies,
+    Jiffies, //
 };
 
 /// So often a fault may let go of its locks for one block, whatever the size of the memory.

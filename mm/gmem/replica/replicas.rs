@@ -13,10 +13,7 @@ use crate::{
         scratch::Runs,
         stats::Stats, //
     },
-    range::{
-        PageRange,
-        PAGE_SIZE, //
-    },
+    prelude::*,
     replica::source::{
         Lease,
         Originals,
@@ -24,15 +21,7 @@ use crate::{
         WINDOW_ORDER, //
     }, //
 };
-use kernel::{
-    page::PAGE_SHIFT,
-    prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode, //
-    },
-    sync::Arc, //
-};
+use kernel::rbtree::RBTreeNode;
 
 /// The first page of a window, and the device.
 pub(crate) type Key = (u64, u32);

@@ -9,7 +9,7 @@ use crate::{
         registry::Device,
         scratch::Batch, //
     },
-    range::PageRange,
+    prelude::*,
     space::{
         address_space::{
             MapLock,
@@ -17,21 +17,11 @@ use crate::{
         },
         entry::Entry,
         walks::Walks, //
-    },
-    sys::MapRun, //
+    }, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
     impl_has_work,
-    new_condvar,
-    new_mutex,
     new_work,
-    prelude::*,
-    sync::{
-        Arc,
-        CondVar,
-        Mutex, //
-    },
     workqueue::Work, //
 };
 

@@ -4,21 +4,12 @@
 
 use crate::{
     device::memory::Memory,
-    range::PageRange,
-    space::address_space::Space,
-    sys, //
+    prelude::*,
+    space::address_space::Space, //
 };
-use kernel::{
-    mm::{
-        device::vma::{
-            self as vma_info,
-            MmapVma, //
-        },
-        virt::VmaRef,
-        MmWithUser,
-        MmapReadGuard, //
-    },
-    prelude::*, //
+use kernel::mm::{
+    device::vma as vma_info,
+    MmapReadGuard, //
 };
 
 /// Returns the pages of a VMA.

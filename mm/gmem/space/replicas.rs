@@ -7,7 +7,7 @@ use crate::{
         holds::MAX_COPIES,
         memory::Memory, //
     },
-    range::PageRange,
+    prelude::*,
     replica::{
         replicas::{
             after,
@@ -30,10 +30,7 @@ use crate::{
         directory::Directory, //
     }, //
 };
-use core::{
-    convert::Infallible,
-    ops::Range, //
-};
+use core::convert::Infallible;
 
 /// Smallest key.
 const FIRST: Key = (0, 0);

@@ -4,24 +4,16 @@
 
 use crate::{
     device::holds,
-    space::address_space::Space,
-    sys, //
+    prelude::*,
+    space::address_space::Space, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
-    mm::{
-        device::arc_table::{
-            ArcTable,
-            Entry,
-            Writer, //
-        },
-        Mm, //
+    mm::device::arc_table::{
+        ArcTable,
+        Entry,
+        Writer, //
     },
-    prelude::*,
-    sync::{
-        Arc,
-        GlobalGuard, //
-    }, //
+    sync::GlobalGuard, //
 };
 
 /// Mirror address spaces, by the address of their `mm_struct`, which they keep alive. Every fault

@@ -14,12 +14,7 @@ use crate::{
         is_huge,
         pages_of_run, //
     },
-    range::{
-        PageRange,
-        BLOCK_ORDER,
-        BLOCK_PAGES,
-        PAGE_SIZE, //
-    },
+    prelude::*,
     space::{
         address_space::Space,
         addresses::Addresses,
@@ -28,13 +23,7 @@ use crate::{
             MAX_CONTEXTS, //
         },
         directory::Enter, //
-    },
-    sys::MapRun, //
-};
-use kernel::{
-    bindings,
-    prelude::*,
-    sync::Arc, //
+    }, //
 };
 
 /// Gives out `count` pages, aligned to `2^order` pages.

@@ -7,7 +7,7 @@
 //! migration has to take the page from the other devices.
 
 use crate::{
-    range::PageRange,
+    prelude::*,
     space::{
         address_space::{
             MapLock,
@@ -18,25 +18,16 @@ use crate::{
             MAX_CONTEXTS, //
         },
         directory::Directory, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    mm::{
-        device::{
-            hmm::Snapshot,
-            interval_notifier::{
-                Event,
-                Invalidation,
-                Operations, //
-            },
-            vma as vma_info, //
-        },
-        Mm,
-        MmWithUser, //
+use kernel::mm::device::{
+    hmm::Snapshot,
+    interval_notifier::{
+        Event,
+        Invalidation,
+        Operations, //
     },
-    prelude::*,
-    sync::Arc, //
+    vma as vma_info, //
 };
 
 /// The subscriber of one chunk of a space.
