@@ -208,6 +208,6 @@ impl Part<'_> {
             // Where others leave piece by piece, a walk comes so, too.
             expected: !memory.worker.is_scarce() && self.context.walks.expect(piece.first()),
         };
-        Ok(fault.choose().ok_or(EFAULT)?.range)
+        fault.choose().ok_or(EFAULT)
     }
 }
