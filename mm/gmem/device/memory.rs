@@ -155,7 +155,7 @@ impl Memory {
                     units,
                     open: 0,
                     hand: 0,
-                    pools: Pools::new(),
+                    pools: Pools::default(),
                 }, "gmem_device_memory"),
                 scratch <- new_mutex!(scratch, "gmem_evict_scratch"),
                 region,

@@ -47,19 +47,13 @@ impl Pool {
 }
 
 /// The pools of one memory.
+#[derive(Default)]
 pub(crate) struct Pools {
     pub(super) all: KVec<Pool>,
     pub(super) next_id: PoolId,
 }
 
 impl Pools {
-    /// None.
-    pub(super) const fn new() -> Self {
-        let all = KVec::new();
-
-        Self { all, next_id: 0 }
-    }
-
     pub(super) fn get(&mut self, tenant: Tenant) -> Option<&mut Pool> {
         let mut all = self.all.iter_mut();
 

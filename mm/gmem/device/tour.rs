@@ -17,7 +17,8 @@ use crate::{
     prelude::*, //
 };
 
-/// Position of a scan over all chunks.
+/// Position of a scan over all chunks, which begins where the last one ended.
+#[derive(Default)]
 pub(crate) struct Tour {
     /// The chunk that was looked at last.
     at: Option<usize>,
@@ -25,13 +26,6 @@ pub(crate) struct Tour {
 }
 
 impl Tour {
-    /// Begins where the last one ended.
-    pub(crate) const fn new() -> Self {
-        let (at, looked) = (None, 0);
-
-        Self { at, looked }
-    }
-
     /// Goes round once more.
     pub(crate) fn again(&mut self) {
         self.looked = 0;

@@ -85,12 +85,12 @@ impl Part<'_> {
                     if self.request.purpose == Purpose::Prefetch {
                         return Err(ENOSPC);
                     }
-                    Drafts::none()
+                    Drafts::default()
                 }
                 drafts => drafts?,
             },
             Err(e) if e == EBUSY => return Ok(Try::Collision),
-            Err(_) => Drafts::none(),
+            Err(_) => Drafts::default(),
         };
         self.map(at, range, &mut drafts, work)
     }

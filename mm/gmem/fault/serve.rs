@@ -269,7 +269,7 @@ impl Part<'_> {
             if ahead {
                 return Ok(Try::Remote(piece.end()));
             }
-            return self.map(&at, range, &mut Drafts::none(), work);
+            return self.map(&at, range, &mut Drafts::default(), work);
         };
         let pinned = attributes.pinned == Some(self.context.device.parts.id);
         let wanted = Wanted {
@@ -293,6 +293,6 @@ impl Part<'_> {
             Brought::Again => return Ok(Try::Movable),
             Brought::Pause => return Ok(Try::Pause),
         };
-        self.map(&at, range, &mut Drafts::none(), work)
+        self.map(&at, range, &mut Drafts::default(), work)
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Quest {
 
 impl Quest {
     /// Begins to look for `nr` pages.
-    pub(crate) const fn new(nr: usize) -> Self {
+    pub(crate) fn new(nr: usize) -> Self {
         Self {
             nr,
             hunt: Hunt::new(Search::new(nr)),
@@ -214,10 +214,10 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             low: Low::Respected,
-            tour: Tour::new(),
+            tour: Tour::default(),
             last: None,
             patience: PATIENCE,
         }

@@ -33,6 +33,7 @@ const MIN_PAUSES: usize = 128;
 const SEARCHES: usize = 12;
 
 /// How a fault gets its room.
+#[derive(Default)]
 pub(crate) struct Waiting {
     /// There was none at once.
     pub(crate) waited: bool,
@@ -54,15 +55,9 @@ impl Waiting {
     /// It did nothing yet.
     pub(crate) fn new() -> Self {
         Self {
-            waited: false,
-            quest: None,
-            no_chunk: false,
             bounded: true,
             left: msecs_to_jiffies(MAX_WAIT_MS),
-            looked: 0,
-            moved: 0,
-            must_pause: false,
-            pauses: 0,
+            ..Self::default()
         }
     }
 
