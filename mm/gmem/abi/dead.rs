@@ -106,7 +106,7 @@ impl Device {
 ///
 /// For the worker, without locks.
 pub(crate) fn return_chunks() {
-    registry::for_each(|device| {
+    for device in registry::all() {
         if device.parts.mmu.has_ended() {
             device.bury();
         } else if let Ok(entered) = device.enter() {
@@ -114,5 +114,5 @@ pub(crate) fn return_chunks() {
                 memory.return_chunks();
             }
         }
-    });
+    }
 }

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     device::{
-        memory::Memory,
         mmu::Mmu,
         node::Speed,
         registry::{
@@ -101,7 +100,7 @@ fn register_physmem(device: ArcBorrow<'_, Device>, size: u64, ty: gm_memory_type
 }
 
 fn hnid(device: ArcBorrow<'_, Device>) -> Result<c_int> {
-    device.with_memory(Memory::hnid).ok_or(ENODEV)
+    device.with_memory(|memory| memory.hnid).ok_or(ENODEV)
 }
 
 fn get_stats(device: ArcBorrow<'_, Device>, stats: &mut MaybeUninit<gm_dev_stats>) {

@@ -37,7 +37,7 @@ const MAX_RANGES: usize = 1 << 16;
 /// What one process advised.
 #[pin_data]
 pub(crate) struct Advice {
-    mm: ARef<Mm>,
+    pub(crate) mm: ARef<Mm>,
     #[pin]
     map: Mutex<Map<Ranges>>,
     /// Held while pages are pinned or unpinned, except by unmapping them.
@@ -60,7 +60,7 @@ const fn writer() -> Writer<Advice> {
 }
 
 fn lock_list() -> GlobalGuard<ADVICE> {
-    holds::LISTS.count();
+    holds::LISTS.add(1);
     ADVICE.lock()
 }
 
@@ -101,20 +101,14 @@ impl Advice {
         Ok(new)
     }
 
-    /// Calls `f` with each process that advised and with its advice, as long as it succeeds. `f`
-    /// may take locks.
-    pub(crate) fn try_for_each<E>(
-        mut f: impl FnMut(&Mm, &Self) -> core::result::Result<(), E>,
-    ) -> core::result::Result<(), E> {
+    /// Returns the advice of all processes. Between them no lock is held.
+    pub(crate) fn all() -> impl Iterator<Item = Arc<Self>> {
         let mut last = None;
-        loop {
-            let next = lock_list().next(last);
-            let Some((key, advice)) = next else {
-                return Ok(());
-            };
-            f(&advice.mm, &advice)?;
+        core::iter::from_fn(move || {
+            let (key, advice) = lock_list().next(last)?;
             last = Some(key);
-        }
+            Some(advice)
+        })
     }
 
     /// Returns the attributes of a page, and the pages around it that have the same.
@@ -237,11 +231,10 @@ static FORGOTTEN: Atomic<u64> = Atomic::new(0);
 /// the next device may get its number.
 pub(crate) fn device_gone(id: u32) {
     FORGETTING.fetch_add(1u64, Full);
-    let _: core::result::Result<(), Error> = Advice::try_for_each(|_, advice| {
+    for advice in Advice::all() {
         // Removing needs memory at most to cut a range, and no range is cut here.
         let _ = advice.change(PageRange::ALL, Change::Forget(Some(id)), |_, _, _| {});
-        Ok(())
-    });
+    }
     FORGOTTEN.fetch_add(1u64, Full);
 }
 

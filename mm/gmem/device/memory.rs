@@ -97,9 +97,9 @@ pub(crate) struct Memory {
     pub(crate) worker: Arc<Worker>,
     #[pin]
     pub(crate) work: Work<Self>,
-    hnid: i32,
+    pub(crate) hnid: i32,
     /// The last field, because its pages go before the node.
-    node: Option<Node>,
+    pub(crate) node: Option<Node>,
 }
 
 impl_has_work! {
@@ -168,23 +168,13 @@ impl Memory {
         )
     }
 
-    pub(super) fn chunks(&self) -> &Chunks {
+    pub(crate) fn chunks(&self) -> &Chunks {
         &self.map.data().chunks
     }
 
     /// Returns the driver's functions and the counters.
     pub(crate) fn parts(&self) -> &Parts {
         &self.map.data().parts
-    }
-
-    /// Returns the number of the memory's node.
-    pub(crate) fn hnid(&self) -> i32 {
-        self.hnid
-    }
-
-    /// Returns the node, if there was one left.
-    pub(crate) fn node(&self) -> Option<&Node> {
-        self.node.as_ref()
     }
 
     /// Returns the size in pages.
@@ -195,21 +185,6 @@ impl Memory {
     /// Returns the number of pages in use.
     pub(crate) fn used(&self) -> usize {
         self.chunks().used()
-    }
-
-    /// Returns the number of pages in use in the chunk that `page` is in.
-    pub(crate) fn chunk_used(&self, page: usize) -> usize {
-        self.chunks().live(page / PMD_PAGES)
-    }
-
-    /// Returns whether there are copies in the chunk that `page` is in.
-    pub(crate) fn has_copies(&self, page: usize) -> bool {
-        self.chunks().has_copies(page)
-    }
-
-    /// Returns whether any of `nr` pages of one chunk is in use.
-    pub(crate) fn is_used(&self, page: usize, nr: usize) -> bool {
-        self.chunks().is_used(page, nr)
     }
 
     /// Returns the number of chunks.

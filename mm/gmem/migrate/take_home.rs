@@ -26,9 +26,7 @@ use kernel::mm::device::vma as vma_info;
 /// Takes the device pages of `range`, which is in one mapping, home. Returns whether any came: if
 /// not, there were none, or trying again does not help now.
 pub(crate) fn take_home(mm: &MmWithUser, range: PageRange) -> bool {
-    let mut devices = 0;
-    registry::for_each(|_| devices += 1);
-    if devices == 0 {
+    if registry::all().next().is_none() {
         return false;
     }
     let Ok(mut scratch) = Scratch::new(PMD_PAGES.min(range.count() as usize)) else {

@@ -23,7 +23,8 @@ use crate::{
 /// Takes the map lock of the address space that had it last, if the directory says that a context
 /// maps it.
 pub(crate) fn ask(memory: &Memory, unit: Unit, spot: Spot) -> Seen {
-    if !memory.is_used(unit.first_page(), unit.pages()) {
+    let chunks = memory.chunks();
+    if !chunks.is_used(unit.first_page(), unit.pages()) {
         return Seen::Gone;
     }
     let pages = PageRange::with_count(spot.page, unit.pages() as u64);

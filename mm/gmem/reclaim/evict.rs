@@ -320,7 +320,7 @@ pub(crate) fn everything(memory: &Memory) -> Result {
         let mut refused = true;
         for index in 0..memory.nr_chunks() {
             let page = index * PMD_PAGES;
-            if memory.chunk_used(page) == 0 {
+            if memory.chunks().live(index) == 0 {
                 continue;
             }
             match pages(memory, page, PMD_PAGES, None) {

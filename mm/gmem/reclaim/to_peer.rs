@@ -76,7 +76,7 @@ pub(crate) fn pages(
         // A chunk in pieces may belong to many: each goes by itself.
         for (piece, spot) in memory.units_of(first) {
             let (first, nr) = (piece.first_page(), piece.pages());
-            if memory.is_used(first, nr) {
+            if memory.chunks().is_used(first, nr) {
                 add(first, nr, spot);
             }
         }

@@ -152,7 +152,7 @@ impl Context {
             map.set_context(index, Some(this.clone()));
         }
         space.hold();
-        device.context_added();
+        *device.contexts.lock() += 1;
         Ok(this)
     }
 
@@ -232,7 +232,7 @@ impl Context {
         self.unpin();
         // Others may hold on to the context for a moment, but not to what the driver made.
         self.pmap.destroy();
-        self.device.context_removed();
+        *self.device.contexts.lock() -= 1;
         self.space.put();
     }
 }

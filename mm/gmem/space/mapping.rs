@@ -83,7 +83,7 @@ pub(crate) fn policy_allows(
     piece: PageRange,
     memory: &Memory,
 ) -> bool {
-    let nid = memory.hnid();
+    let nid = memory.hnid;
     let Some(node) = sys::policy_node(vma, piece.start_byte() as usize, nid) else {
         return true;
     };

@@ -31,7 +31,7 @@ const fn writer() -> Writer<Space> {
 }
 
 fn lock_list() -> GlobalGuard<SPACES> {
-    holds::LISTS.count();
+    holds::LISTS.add(1);
     SPACES.lock()
 }
 
@@ -65,19 +65,14 @@ impl Space {
         FOUND.get(key)
     }
 
-    /// Calls `f` with each mirror address space, as long as it succeeds. `f` may take locks.
-    pub(crate) fn try_for_each<E>(
-        mut f: impl FnMut(&Self) -> core::result::Result<(), E>,
-    ) -> core::result::Result<(), E> {
+    /// Returns all mirror address spaces. Between them no lock is held.
+    pub(crate) fn all() -> impl Iterator<Item = Arc<Self>> {
         let mut last = None;
-        loop {
-            let next = lock_list().next(last);
-            let Some((key, space)) = next else {
-                return Ok(());
-            };
-            f(&space)?;
+        core::iter::from_fn(move || {
+            let (key, space) = lock_list().next(last)?;
             last = Some(key);
-        }
+            Some(space)
+        })
     }
 
     /// Counts one more user of a mirror. A standalone space has an owner.
