@@ -7,10 +7,7 @@
 
 use crate::{
     device::{
-        memory::{
-            owner,
-            Memory, //
-        },
+        memory::Memory,
         mmu::{
             is_huge,
             pages_of_run, //
@@ -34,10 +31,7 @@ use crate::{
         watch::Read, //
     }, //
 };
-use kernel::mm::device::{
-    hmm,
-    vma as vma_info, //
-};
+use kernel::mm::device::vma as vma_info;
 
 /// What a run is.
 #[derive(Clone, Copy)]
@@ -64,12 +58,11 @@ impl Part<'_> {
         let pfns = peek(range, pfns)?;
         let wanted = slots(piece, range);
         let start = range.start_byte() as usize;
-        let seq = at.watch.read_begin();
 
         if let Some(want) = self.populate(at) {
             pfns.get_mut(wanted.clone()).ok_or(EFAULT)?.fill(want);
         }
-        let mut read = match hmm::read(at.mmap, seq, start, pfns, Some(owner())) {
+        let mut read = match at.read(range, pfns) {
             Ok(read) => read,
             Err(e) if e == EBUSY => return Ok(Try::Collision),
             // A page that user space would have to supply.

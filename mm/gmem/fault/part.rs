@@ -9,7 +9,10 @@ use crate::{
     },
     device::{
         dmem::Payer,
-        memory::Memory,
+        memory::{
+            owner,
+            Memory, //
+        },
         scratch::Batch, //
     },
     policy::fault_size,
@@ -18,10 +21,12 @@ use crate::{
     space::{
         address_space::Watch,
         context::Context,
-        mapping::policy_allows, //
+        mapping::policy_allows,
+        watch::Read, //
     }, //
 };
 use kernel::mm::device::{
+    hmm,
     mmap::MmapGuard,
     vma as vma_info, //
 };
@@ -119,6 +124,18 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// Reads what the CPU page table says of `range` into `pfns`, which say what is to be faulted
+    /// in.
+    pub(crate) fn read<'a>(
+        &'a self,
+        range: PageRange,
+        pfns: &'a mut [PagePfn],
+    ) -> Result<Read<'a>> {
+        let seq = self.watch.read_begin();
+
+        hmm::read(self.mmap, seq, range.bytes().start, pfns, Some(owner()))
+    }
+
     /// Returns whether pages that were not to be had in this try may move in the next one.
     pub(crate) fn may_come(&self) -> bool {
         self.movable.is_some() && self.moves + 1 < MAX_MOVES

@@ -12,10 +12,7 @@
 
 use crate::{
     device::{
-        memory::{
-            owner,
-            Memory, //
-        },
+        memory::Memory,
         units::Spot, //
     },
     fault::{
@@ -46,7 +43,6 @@ use crate::{
         }, //
     }, //
 };
-use kernel::mm::device::hmm;
 
 /// What copies are made of, and where.
 struct Copying<'a> {
@@ -71,14 +67,12 @@ impl Part<'_> {
             .intersect(at.vma_pages)
             .ok_or(EFAULT)?;
         // Populates what is wanted. If that fails the read behind it says why.
-        let seq = at.watch.read_begin();
         let pfns = peek(range, &mut work.batch.pfns)?;
         if let Some(wanted) = pfns.get_mut(slots(at.piece, range)) {
             wanted.fill(PagePfn::READ);
         }
-        let start = range.start_byte() as usize;
         let copying = Copying { at, memory, lease };
-        let mut drafts = match hmm::read(at.mmap, seq, start, pfns, Some(owner())) {
+        let mut drafts = match at.read(range, pfns) {
             Ok(_) => match self.duplicate(&copying, range, work) {
                 Err(_) if work.waiting.pauses(memory) => return Ok(Try::Pause),
                 Err(_) if work.waiting.must_pause() => {

@@ -130,8 +130,7 @@ fn count(context: &Context, request: Request, waited: bool, result: &Result) {
         parts.stats.demands.add(1);
         parts.stats.waits.add(usize::from(waited));
     }
-    let (start, len) = (range.start_byte() as usize, range.len_bytes() as usize);
-    sys::trace_fault(parts.id, start, len, access, result);
+    sys::trace_fault(parts.id, range.bytes(), access, result);
 }
 
 /// An error, and where to go on when it does not end the request.
@@ -228,8 +227,7 @@ impl Part<'_> {
 
     fn attempt(&self, rest: PageRange, start: &Start<'_>, work: &mut Work<'_>) -> Result<Try> {
         let hole = self.hole();
-        let bytes = rest.start_byte() as usize..rest.end_byte() as usize;
-        let vma = vma_info::first_in(start.mmap, bytes.start, bytes.end).ok_or(hole)?;
+        let vma = vma_info::first_in(start.mmap, rest.bytes()).ok_or(hole)?;
         // hmadvise(2) takes this lock, too, and so sees the result of this attempt.
         let _block = self.context.space.lock_block(rest);
         let (advised, attributes) = self.attributes(rest.first());

@@ -189,10 +189,9 @@ pub(crate) fn to_device(job: &Job<'_>, work: &mut Work<'_>) -> Result<Moved> {
     let short = dst.pages() < pages;
     // What was evicted for it counts, too. The room is there when it is tried again.
     work.waiting.move_pages(dst.pages().min(pages))?;
-    let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
+    let bytes = job.range.bytes();
     let select = Select {
         host: true,
-        device: true,
         huge: job.range.is_block(),
     };
     let Batch { arrays, runs, .. } = &mut *work.batch;

@@ -51,14 +51,13 @@ fn take(
     block: PageRange,
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Result<Outcome> {
-    let (start, end) = (block.start_byte() as usize, block.end_byte() as usize);
     let mmap = mm.mmap_read_lock();
-    let vma = vma_info::first_in(&mmap, start, end).ok_or(ENOMEM)?;
+    let vma = vma_info::first_in(&mmap, block.bytes()).ok_or(ENOMEM)?;
     let part = block
         .intersect(mapping::pages_of(vma))
         .filter(|_| vma_info::is_anonymous(vma))
         .ok_or(EINVAL)?;
-    let bytes = part.start_byte() as usize..part.end_byte() as usize;
+    let bytes = part.bytes();
     let select = to_host::select(part);
     let m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
     if m.is_empty() {
@@ -66,11 +65,6 @@ fn take(
     }
     let home = Home::advised(vma, part.first());
     let mut rooms = Rooms::new(&home, part);
-    Ok(to_host::bring(
-        m,
-        true,
-        bytes.start,
-        runs,
-        |order, index| rooms.folio(order, index),
-    ))
+    let alloc = |order, index| rooms.folio(order, index);
+    Ok(to_host::bring(m, true, bytes.start, runs, alloc))
 }

@@ -36,17 +36,10 @@ use kernel::{
 /// Selects what of `range` is on a device.
 pub(crate) fn select(range: PageRange) -> Select {
     Select {
+        host: false,
         huge: range.is_block(),
-        ..DEVICE_ONLY
     }
 }
-
-/// Selects what is on a device.
-pub(crate) const DEVICE_ONLY: Select = Select {
-    host: false,
-    device: true,
-    huge: true,
-};
 
 /// What a round of bringing pages home achieved.
 #[derive(Default)]
@@ -232,7 +225,7 @@ pub(crate) fn prefetch(
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Result {
     const ROUNDS: usize = 10;
-    let bytes = range.start_byte() as usize..range.end_byte() as usize;
+    let bytes = range.bytes();
     let select = select(range);
     let home = match node {
         Some(node) => Home::on(vma, node),

@@ -46,11 +46,7 @@ pub(crate) fn ask(memory: &Memory, unit: Unit, spot: Spot) -> Seen {
     }
     drop(map);
     if used {
-        sys::trace_used(
-            memory.parts().id,
-            pages.start_byte() as usize,
-            pages.len_bytes() as usize,
-        );
+        sys::trace_used(memory.parts().id, pages.bytes());
         Seen::Used
     } else {
         Seen::Idle

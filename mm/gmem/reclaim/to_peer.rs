@@ -180,7 +180,6 @@ fn is_welcome(space: &Space, spot: Spot, to: &Memory) -> bool {
     let Some(mmap) = mm.mmap_read_trylock() else {
         return !space.has_policy();
     };
-    let (start, end) = (page.start_byte() as usize, page.end_byte() as usize);
 
-    vma_info::first_in(&mmap, start, end).is_some_and(|vma| policy_allows(space, vma, page, to))
+    vma_info::first_in(&mmap, page.bytes()).is_some_and(|vma| policy_allows(space, vma, page, to))
 }

@@ -262,12 +262,7 @@ impl Space {
         let _charging = sys::Charging::to(mm);
         let watcher = Watcher::new(self.clone(), chunk);
         let new = Arc::pin_init(
-            IntervalNotifier::new(
-                mm,
-                chunk.start_byte() as usize,
-                chunk.len_bytes() as usize,
-                watcher,
-            ),
+            IntervalNotifier::new(mm, chunk.bytes(), watcher),
             GFP_KERNEL_ACCOUNT,
         )?;
         let node = RBTreeNode::new(index, new.clone(), GFP_KERNEL_ACCOUNT)?;

@@ -83,29 +83,24 @@ impl Context {
 
     /// Removes the entries of `pages`.
     pub(crate) fn release(&self, _map: &MapLock<'_>, pages: PageRange) {
-        self.pmap
-            .release(pages.start_byte() as usize, pages.len_bytes() as usize);
+        self.pmap.release(pages);
     }
 
     /// Tests and clears whether the device used `pages`.
     pub(crate) fn age(&self, _map: &MapLock<'_>, pages: PageRange) -> bool {
-        self.pmap
-            .age(pages.start_byte() as usize, pages.len_bytes() as usize)
+        self.pmap.age(pages)
     }
 
     /// Starts dropping cached translations of `pages`.
     pub(crate) fn flush_start(&self, _map: &MapLock<'_>, pages: PageRange) -> Option<u64> {
-        self.pmap
-            .flush_start(pages.start_byte() as usize, pages.len_bytes() as usize)
+        self.pmap.flush_start(pages)
     }
 
     /// Waits for a flush.
     pub(crate) fn flush_wait(&self, _map: &MapLock<'_>, seq: u64) {
         self.pmap.flush_wait(seq);
     }
-}
 
-impl Context {
     /// Attaches a page table of `device` to `space`.
     ///
     /// # Errors

@@ -34,9 +34,7 @@ pub(crate) fn for_each_vma(
 ) -> Result {
     let mut rest = range;
 
-    while let Some(vma) =
-        vma_info::first_in(mmap, rest.start_byte() as usize, rest.end_byte() as usize)
-    {
+    while let Some(vma) = vma_info::first_in(mmap, rest.bytes()) {
         let pages = pages_of(vma);
         if let Some(part) = rest.intersect(pages) {
             f(vma, part)?;
