@@ -379,8 +379,11 @@ pub(crate) fn trace_invalidate(bytes: Range<usize>, contexts: u32) {
 }
 
 /// Trace point `gmem:gmem_evict`.
-pub(crate) fn trace_evict(dev: u32, page: usize, pages: usize, ret: &Result) {
-    let ret = ret.as_ref().map_or_else(|e| e.to_errno(), |()| 0);
+pub(crate) fn trace_evict(dev: u32, page: usize, pages: &Result<usize>) {
+    let (pages, ret) = match pages {
+        Ok(pages) => (*pages, 0),
+        Err(e) => (0, e.to_errno()),
+    };
     // SAFETY: A trace point takes numbers.
     unsafe { gmem_evict(dev, page, pages, ret) };
 }

@@ -148,6 +148,14 @@ impl Advice {
         result.map_err(|NoMemory| if is_full { ENOSPC } else { ENOMEM })
     }
 
+    /// Forgets what was advised about `range`. Returns the pins that are lost by it.
+    fn clear(&self, range: PageRange) -> Lost {
+        let mut lost = Lost::new();
+        let lose = |part, attributes| lost.add(part, attributes);
+        self.map.lock().clear(range, lose);
+        lost
+    }
+
     /// Takes the lock under which pages are pinned and unpinned.
     pub(crate) fn lock_pins(&self) -> MutexGuard<'_, ()> {
         self.pins.lock()
@@ -157,12 +165,7 @@ impl Advice {
 /// The pages of `range` are unmapped.
 pub(crate) fn unmapped(mm: &Mm, range: PageRange) {
     if let Some(advice) = Advice::find(mm) {
-        let mut lost = Lost::new();
-        advice
-            .map
-            .lock()
-            .clear(range, |part, attributes| lost.add(part, attributes));
-        lost.release(mm);
+        advice.clear(range).release(mm);
     }
 }
 
@@ -177,12 +180,8 @@ pub(crate) fn moved(mm: &Mm, range: PageRange, to: u64, keep: bool) -> Result {
         return Ok(());
     };
     let mut lost = Lost::new();
-    let result = advice
-        .map
-        .lock()
-        .relocate(range, to, keep, |part, attributes| {
-            lost.add(part, attributes);
-        });
+    let lose = |part, attributes| lost.add(part, attributes);
+    let result = advice.map.lock().relocate(range, to, keep, lose);
     lost.release(mm);
     result.map_err(|NoMemory| ENOMEM)
 }
@@ -244,10 +243,6 @@ pub(crate) fn exited(mm: &Mm) {
     // Dropped at the end, as that waits for those who look.
     let _gone = lock_list().remove(sys::key(mm));
     let Some(advice) = advice else { return };
-    let mut lost = Lost::new();
     let _pins = advice.lock_pins();
-    advice.map.lock().clear(PageRange::ALL, |part, attributes| {
-        lost.add(part, attributes);
-    });
-    lost.release(mm);
+    advice.clear(PageRange::ALL).release(mm);
 }

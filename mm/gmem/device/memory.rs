@@ -177,6 +177,11 @@ impl Memory {
         &self.map.data().parts
     }
 
+    /// Returns whether what was read of a page says that it is in this memory.
+    pub(crate) fn has(&self, pfn: PagePfn) -> bool {
+        pfn.pfn().is_some_and(|pfn| self.map.page(pfn).is_some())
+    }
+
     /// Returns the size in pages.
     pub(crate) fn pages(&self) -> usize {
         self.map.pfns().len()

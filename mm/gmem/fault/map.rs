@@ -232,10 +232,8 @@ pub(crate) fn all_local(
     range: PageRange,
     pfns: &[PagePfn],
 ) -> bool {
-    pfns.get(slots(piece, range)).is_some_and(|pfns| {
-        pfns.iter()
-            .all(|pfn| pfn.pfn().is_some_and(|pfn| memory.map.page(pfn).is_some()))
-    })
+    pfns.get(slots(piece, range))
+        .is_some_and(|pfns| pfns.iter().all(|pfn| memory.has(*pfn)))
 }
 
 /// Returns whether all pages of `piece` are in the memory, or have a copy there.
@@ -248,11 +246,7 @@ fn all_near(
 ) -> bool {
     (piece.first()..piece.end())
         .zip(pfns.get(slots(piece, range)).unwrap_or(&[]))
-        .all(|(page, pfn)| {
-            pfn.pfn()
-                .is_some_and(|frame| memory.map.page(frame).is_some())
-                || copy_of(drafts, page, *pfn).is_some()
-        })
+        .all(|(page, pfn)| memory.has(*pfn) || copy_of(drafts, page, *pfn).is_some())
 }
 
 /// Returns the page of device memory that is a copy of what was read.

@@ -226,12 +226,7 @@ fn pages(memory: &Memory, first: usize, nr: usize, spot: Option<Spot>) -> Result
         // What is still there is in use for a moment. Others are worth less.
         Ok(pages)
     };
-    sys::trace_evict(
-        memory.parts().id,
-        first,
-        result.unwrap_or(0),
-        &result.map(|_| ()),
-    );
+    sys::trace_evict(memory.parts().id, first, &result);
     result.map(|home| Left { home, dropped })
 }
 

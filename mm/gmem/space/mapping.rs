@@ -14,11 +14,9 @@ use kernel::mm::{
 
 /// Returns the pages of a VMA.
 pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
-    PageRange::from_bytes(
-        vma.start() as u64,
-        vma.end().wrapping_sub(vma.start()) as u64,
-    )
-    .unwrap_or_default()
+    let len = vma.end().wrapping_sub(vma.start());
+
+    PageRange::from_bytes(vma.start() as u64, len as u64).unwrap_or_default()
 }
 
 /// Returns whether the program shares the VMA with devices, and they can use it.

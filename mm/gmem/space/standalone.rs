@@ -119,24 +119,22 @@ fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) 
         let map = space.lock_map();
         core::array::from_fn(|index| map.context(index).cloned())
     };
+    let directory = &space.directory;
+    let bytes = range.bytes();
     let mut bits = 0;
 
     for context in contexts.iter().flatten() {
         if !context.device.reach.covers(range) {
             return Err(ERANGE);
         }
-        context
-            .pmap
-            .prepare(range.start_byte() as usize, range.len_bytes() as usize)?;
+        context.pmap.prepare(bytes.start, bytes.len())?;
         bits |= context.bit();
     }
     if bits == 0 {
         return Err(ENODEV);
     }
     for run in maps {
-        space
-            .directory
-            .reserve(pages_of_run(run).ok_or(EINVAL)?, is_huge(run))?;
+        directory.reserve(pages_of_run(run).ok_or(EINVAL)?, is_huge(run))?;
     }
 
     let map = space.lock_map();
@@ -149,18 +147,12 @@ fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) 
             duplicated: false,
             fixed: true,
         };
-        space
-            .directory
-            .enter(&map, pages_of_run(run).ok_or(EINVAL)?, is_huge(run), note)?;
+        let pages = pages_of_run(run).ok_or(EINVAL)?;
+        directory.enter(&map, pages, is_huge(run), note)?;
     }
     for context in contexts.iter().flatten() {
         context.install(&map, maps)?;
-        context
-            .device
-            .parts
-            .stats
-            .remote
-            .add(range.len_bytes() as usize);
+        context.device.parts.stats.remote.add(bytes.len());
     }
     Ok(())
 }
