@@ -7,7 +7,7 @@ import re
 
 CORE = "mm/gmem"
 # From the top. A room may use those in the levels below its own.
-LEVELS = (("abi",), ("fault",), ("reclaim",), ("migrate",), ("space",), ("advice", "replica"), ("device",), ("policy",),
+LEVELS = (("abi",), ("fault",), ("reclaim",), ("migrate",), ("space",), ("advice", "replica"), ("device",), ("policy",), ("prelude",),
           ("range", "sys"))
 LEVEL = {room: n for n, level in enumerate(LEVELS) for room in level}
 TOKEN = re.compile(r"//[^\n]*|\"[^\"\n]*\"|\s+|(::|[{},;]|\w+)|.")

@@ -44,7 +44,6 @@ extern bool gmem_enabled;
 bool gmem_should_fail(enum gmem_fail_site site);
 void gmem_hold_read(void);
 bool gmem_vma_is_ordinary(struct vm_area_struct *vma);
-int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len);
 bool gmem_has_advice(struct mm_struct *mm);
 void gmem_set_has_advice(struct mm_struct *mm);
 int gmem_charge_pinned(struct mm_struct *mm, unsigned long pages);
@@ -52,7 +51,6 @@ void gmem_uncharge_pinned(struct mm_struct *mm, unsigned long pages);
 unsigned int gmem_get_pin_percent(void);
 int gmem_pid_of(struct mm_struct *mm);
 bool gmem_has_swapped(struct mm_struct *mm);
-int gmem_populate(struct mm_struct *mm, unsigned long start, unsigned long len);
 bool gmem_dma_direct(struct device *dev);
 struct mem_cgroup *gmem_charge_begin(struct mm_struct *mm,
 				     struct mem_cgroup **old);
@@ -60,15 +58,6 @@ void gmem_charge_end(struct mem_cgroup *memcg, struct mem_cgroup *old);
 bool gmem_fatal_signal(void);
 unsigned int gmem_nr_node_ids(void);
 bool gmem_node_has_memory(int nid);
-void gmem_trace_fault(unsigned int dev, unsigned long addr, unsigned long len,
-		      unsigned int access, int ret);
-void gmem_trace_used(unsigned int dev, unsigned long addr, unsigned long len);
-void gmem_trace_migrate(unsigned int dev, bool to_device, unsigned long addr,
-			unsigned long pages);
-void gmem_trace_invalidate(unsigned long start, unsigned long end,
-			   unsigned int contexts);
-void gmem_trace_evict(unsigned int dev, unsigned long page,
-		      unsigned long pages, int ret);
 void gmem_count(unsigned int event, unsigned long nr);
 
 /* migrate/host_folio.c, called by Rust */

@@ -6,13 +6,9 @@ use self::export::exports;
 use crate::{
     advice::attributes_tree,
     device::registry::DEVICES,
+    prelude::*,
     reclaim::host_room,
-    space::spaces::SPACES,
-    sys, //
-};
-use kernel::{
-    bindings,
-    prelude::*, //
+    space::spaces::SPACES, //
 };
 
 mod export;

@@ -15,6 +15,7 @@
 //! - [`advice`]: attributes and pins; [`replica`]: read-only copies of host pages on devices,
 //! - [`device`]: devices, their memory and their NUMA nodes,
 //! - [`policy`]: decisions in numbers, without a kernel dependency,
+//! - [`prelude`]: what most files use of the kernel crate and of the rooms below,
 //! - [`range`]: ranges of pages, and the sizes of pages, blocks and watches,
 //! - [`sys`], `shim.c`: what Rust cannot express; `numa/`: mempolicy.c and move_pages.c, what the
 //!   NUMA code of the core asks.
@@ -87,6 +88,7 @@ mod device;
 mod fault;
 mod migrate;
 mod policy;
+mod prelude;
 mod range;
 mod reclaim;
 mod replica;

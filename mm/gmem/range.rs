@@ -2,6 +2,8 @@
 
 //! Ranges of pages.
 
+use core::ops::Range;
+
 /// The core supports pages of 4 KiB only; Kconfig sees to it.
 pub(crate) const PAGE_SHIFT: u32 = 12;
 /// Bytes of a page.
@@ -118,6 +120,11 @@ impl PageRange {
     /// The number of bytes; that of [`PageRange::ALL`] does not fit and gives 0.
     pub(crate) const fn len_bytes(self) -> u64 {
         self.count() << PAGE_SHIFT
+    }
+
+    /// The bytes, as the kernel names them.
+    pub(crate) const fn bytes(self) -> Range<usize> {
+        self.start_byte() as usize..self.end_byte() as usize
     }
 
     /// Is `page` in the range?

@@ -30,6 +30,7 @@
 #include <linux/vmstat.h>
 
 #define CREATE_TRACE_POINTS
+#define CREATE_RUST_TRACE_POINTS
 #include <trace/events/gmem.h>
 
 bool gmem_enabled __ro_after_init = true;
@@ -90,12 +91,6 @@ bool gmem_vma_is_ordinary(struct vm_area_struct *vma)
 
 	return !(vma->vm_flags & special) && !is_vm_hugetlb_page(vma) &&
 	       !vma_is_secretmem(vma) && !vma_is_dax(vma);
-}
-
-/* The range was checked to be page aligned and peer-shared. */
-int gmem_dontneed(struct mm_struct *mm, unsigned long start, unsigned long len)
-{
-	return do_madvise(mm, start, len, MADV_DONTNEED);
 }
 
 bool gmem_has_advice(struct mm_struct *mm)
@@ -191,12 +186,6 @@ bool gmem_has_swapped(struct mm_struct *mm)
 	return total_swap_pages && get_mm_counter_sum(mm, MM_SWAPENTS) > 0;
 }
 
-/* The range was checked to be page aligned and readable. */
-int gmem_populate(struct mm_struct *mm, unsigned long start, unsigned long len)
-{
-	return do_madvise(mm, start, len, MADV_POPULATE_READ);
-}
-
 /*
  * Host pages reach the device under addresses that need no unmapping: an
  * emulated device has no DMA mask and gets physical addresses, a real one must
@@ -255,35 +244,6 @@ void gmem_count(unsigned int event, unsigned long nr)
 {
 	if (event <= GMEM_EVENT_EVICT)
 		count_vm_events(GMEM_FAULT + event, nr);
-}
-
-void gmem_trace_fault(unsigned int dev, unsigned long addr, unsigned long len,
-		      unsigned int access, int ret)
-{
-	trace_gmem_fault(dev, addr, len, access, ret);
-}
-
-void gmem_trace_used(unsigned int dev, unsigned long addr, unsigned long len)
-{
-	trace_gmem_used(dev, addr, len);
-}
-
-void gmem_trace_migrate(unsigned int dev, bool to_device, unsigned long addr,
-			unsigned long pages)
-{
-	trace_gmem_migrate(dev, to_device, addr, pages);
-}
-
-void gmem_trace_invalidate(unsigned long start, unsigned long end,
-			   unsigned int contexts)
-{
-	trace_gmem_invalidate(start, end, contexts);
-}
-
-void gmem_trace_evict(unsigned int dev, unsigned long page,
-		      unsigned long pages, int ret)
-{
-	trace_gmem_evict(dev, page, pages, ret);
 }
 
 #ifdef CONFIG_GMEM_FAULT_INJECTION

@@ -2,6 +2,7 @@
 
 //! Safe names for the functions of the C shim.
 
+use core::ops::Range;
 use kernel::{
     bindings::{
         self,
@@ -36,48 +37,36 @@ pub(crate) fn eopnotsupp() -> Error {
 
 /// Where fault injection can strike.
 #[derive(Clone, Copy)]
+#[repr(u32)]
 pub(crate) enum Site {
     /// An allocation of device memory.
-    Alloc,
+    Alloc = bindings::gmem_fail_site_GMEM_FAIL_ALLOC,
     /// A copy, or zero-fill, to the device.
-    CopyTo,
+    CopyTo = bindings::gmem_fail_site_GMEM_FAIL_COPY_TO,
     /// A copy from the device.
-    CopyFrom,
+    CopyFrom = bindings::gmem_fail_site_GMEM_FAIL_COPY_FROM,
     /// A copy between devices.
-    CopyPeer,
+    CopyPeer = bindings::gmem_fail_site_GMEM_FAIL_COPY_PEER,
     /// The check of a page-table read.
-    Retry,
+    Retry = bindings::gmem_fail_site_GMEM_FAIL_RETRY,
     /// An allocation for attributes.
-    Attributes,
+    Attributes = bindings::gmem_fail_site_GMEM_FAIL_ATTRIBUTES,
     /// An allocation of host memory for what leaves a device.
-    Home,
+    Home = bindings::gmem_fail_site_GMEM_FAIL_HOME,
     /// The driver's `pmap_create()`.
-    PmapCreate,
+    PmapCreate = bindings::gmem_fail_site_GMEM_FAIL_PMAP_CREATE,
     /// The driver's `pmap_prepare()`.
-    PmapPrepare,
+    PmapPrepare = bindings::gmem_fail_site_GMEM_FAIL_PMAP_PREPARE,
     /// The driver's `pmap_enter()`.
-    PmapEnter,
+    PmapEnter = bindings::gmem_fail_site_GMEM_FAIL_PMAP_ENTER,
     /// The wait for a copy, once it is over.
-    Fence,
+    Fence = bindings::gmem_fail_site_GMEM_FAIL_FENCE,
 }
 
 /// Returns whether fault injection wants `site` to fail now.
 pub(crate) fn should_fail(site: Site) -> bool {
-    let site = match site {
-        Site::Alloc => bindings::gmem_fail_site_GMEM_FAIL_ALLOC,
-        Site::CopyTo => bindings::gmem_fail_site_GMEM_FAIL_COPY_TO,
-        Site::CopyFrom => bindings::gmem_fail_site_GMEM_FAIL_COPY_FROM,
-        Site::CopyPeer => bindings::gmem_fail_site_GMEM_FAIL_COPY_PEER,
-        Site::Retry => bindings::gmem_fail_site_GMEM_FAIL_RETRY,
-        Site::Attributes => bindings::gmem_fail_site_GMEM_FAIL_ATTRIBUTES,
-        Site::Home => bindings::gmem_fail_site_GMEM_FAIL_HOME,
-        Site::PmapCreate => bindings::gmem_fail_site_GMEM_FAIL_PMAP_CREATE,
-        Site::PmapPrepare => bindings::gmem_fail_site_GMEM_FAIL_PMAP_PREPARE,
-        Site::PmapEnter => bindings::gmem_fail_site_GMEM_FAIL_PMAP_ENTER,
-        Site::Fence => bindings::gmem_fail_site_GMEM_FAIL_FENCE,
-    };
     // SAFETY: A plain call.
-    unsafe { bindings::gmem_should_fail(site) }
+    unsafe { bindings::gmem_should_fail(site as bindings::gmem_fail_site) }
 }
 
 /// Says that a fault read a page table and has not looked at what it read. Waits there for a test
@@ -94,37 +83,29 @@ pub(crate) fn key(mm: &Mm) -> usize {
 
 /// What `/proc/vmstat` counts.
 #[derive(Clone, Copy)]
+#[repr(u32)]
 pub(crate) enum Event {
     /// A device fault that did work.
-    Fault,
+    Fault = bindings::gmem_event_GMEM_EVENT_FAULT,
     /// A CPU fault on a device page.
-    CpuFault,
+    CpuFault = bindings::gmem_event_GMEM_EVENT_CPU_FAULT,
     /// An invalidation that removed an entry.
-    Invalidate,
+    Invalidate = bindings::gmem_event_GMEM_EVENT_INVALIDATE,
     /// Pages that moved to a device.
-    ToDevice,
+    ToDevice = bindings::gmem_event_GMEM_EVENT_TO_DEVICE,
     /// Pages that came home.
-    ToHost,
+    ToHost = bindings::gmem_event_GMEM_EVENT_TO_HOST,
     /// Pages zero-filled on a device.
-    ZeroFill,
+    ZeroFill = bindings::gmem_event_GMEM_EVENT_ZERO_FILL,
     /// Pages that came home to make room.
-    Evict,
+    Evict = bindings::gmem_event_GMEM_EVENT_EVICT,
 }
 
 /// Counts `nr` of `event`.
 pub(crate) fn count(event: Event, nr: usize) {
-    let event = match event {
-        Event::Fault => bindings::gmem_event_GMEM_EVENT_FAULT,
-        Event::CpuFault => bindings::gmem_event_GMEM_EVENT_CPU_FAULT,
-        Event::Invalidate => bindings::gmem_event_GMEM_EVENT_INVALIDATE,
-        Event::ToDevice => bindings::gmem_event_GMEM_EVENT_TO_DEVICE,
-        Event::ToHost => bindings::gmem_event_GMEM_EVENT_TO_HOST,
-        Event::ZeroFill => bindings::gmem_event_GMEM_EVENT_ZERO_FILL,
-        Event::Evict => bindings::gmem_event_GMEM_EVENT_EVICT,
-    };
     if nr > 0 {
         // SAFETY: A plain call.
-        unsafe { bindings::gmem_count(event, nr) };
+        unsafe { bindings::gmem_count(event as bindings::gmem_event, nr) };
     }
 }
 
@@ -172,22 +153,27 @@ unsafe fn put_anon_vmas(held: &mut [*mut anon_vma]) {
 /// Throws away the contents of a page-aligned range, in bytes.
 pub(crate) fn dontneed(mm: &MmWithUser, start: usize, len: usize) -> Result {
     // SAFETY: `mm` is alive; mmap_lock is not held, or the guard's lifetime would tell.
-    to_result(unsafe { bindings::gmem_dontneed(mm.as_raw(), start, len) })
+    to_result(unsafe {
+        bindings::do_madvise(mm.as_raw(), start, len, bindings::MADV_DONTNEED as c_int)
+    })
 }
 
 /// Reads in what is in swap of a page-aligned range, in bytes, and maps zeroes where nothing is.
 pub(crate) fn populate(mm: &MmWithUser, start: usize, len: usize) -> Result {
     // SAFETY: As in `dontneed()`.
-    to_result(unsafe { bindings::gmem_populate(mm.as_raw(), start, len) })
+    to_result(unsafe {
+        bindings::do_madvise(
+            mm.as_raw(),
+            start,
+            len,
+            bindings::MADV_POPULATE_READ as c_int,
+        )
+    })
 }
 
 /// Returns the first address of a range, in bytes, of which the page is in the memory of a device
 /// that others than `owner` manage.
-pub(crate) fn foreign(
-    mmap: &impl MmapLocked,
-    range: core::ops::Range<usize>,
-    owner: Owner,
-) -> Option<usize> {
+pub(crate) fn foreign(mmap: &impl MmapLocked, range: Range<usize>, owner: Owner) -> Option<usize> {
     let mm = mmap.mm().as_raw();
     // SAFETY: The process is alive, and its mmap_lock is held, as the guard shows.
     let addr =
@@ -197,7 +183,7 @@ pub(crate) fn foreign(
 
 /// Returns whether any page of `range`, in bytes, which is inside the VMA, is in the memory of a
 /// device that `owner` manages.
-pub(crate) fn any_on_device(vma: &MmapVma, range: &core::ops::Range<usize>, owner: Owner) -> bool {
+pub(crate) fn any_on_device(vma: &MmapVma, range: &Range<usize>, owner: Owner) -> bool {
     // SAFETY: The process is alive, and mmap_lock is held as the VMA shows.
     let addr = unsafe {
         bindings::gmem_find_on_device(
@@ -359,34 +345,45 @@ pub(crate) fn policy_node(vma: &MmapVma, addr: usize, nid: i32) -> Option<i32> {
     (node >= 0).then_some(node)
 }
 
+kernel::tracepoint::declare_trace! {
+    unsafe fn gmem_fault(dev: c_uint, addr: c_ulong, len: c_ulong, access: c_uint, ret: c_int);
+    unsafe fn gmem_used(dev: c_uint, addr: c_ulong, len: c_ulong);
+    unsafe fn gmem_migrate(dev: c_uint, to_device: bool, addr: c_ulong, pages: c_ulong);
+    unsafe fn gmem_invalidate(start: c_ulong, end: c_ulong, contexts: c_uint);
+    unsafe fn gmem_evict(dev: c_uint, page: c_ulong, pages: c_ulong, ret: c_int);
+}
+
 /// Trace point `gmem:gmem_fault`.
-pub(crate) fn trace_fault(dev: u32, addr: usize, len: usize, access: u32, ret: &Result) {
+pub(crate) fn trace_fault(dev: u32, bytes: Range<usize>, access: u32, ret: &Result) {
     let ret = ret.as_ref().map_or_else(|e| e.to_errno(), |()| 0);
-    // SAFETY: A plain call.
-    unsafe { bindings::gmem_trace_fault(dev, addr, len, access, ret) };
+    // SAFETY: A trace point takes numbers.
+    unsafe { gmem_fault(dev, bytes.start, bytes.len(), access, ret) };
 }
 
 /// Trace point `gmem:gmem_used`.
-pub(crate) fn trace_used(dev: u32, addr: usize, len: usize) {
-    // SAFETY: A plain call.
-    unsafe { bindings::gmem_trace_used(dev, addr, len) };
+pub(crate) fn trace_used(dev: u32, bytes: Range<usize>) {
+    // SAFETY: A trace point takes numbers.
+    unsafe { gmem_used(dev, bytes.start, bytes.len()) };
 }
 
 /// Trace point `gmem:gmem_migrate`.
 pub(crate) fn trace_migrate(dev: u32, to_device: bool, addr: usize, pages: usize) {
-    // SAFETY: A plain call.
-    unsafe { bindings::gmem_trace_migrate(dev, to_device, addr, pages) };
+    // SAFETY: A trace point takes numbers.
+    unsafe { gmem_migrate(dev, to_device, addr, pages) };
 }
 
 /// Trace point `gmem:gmem_invalidate`.
-pub(crate) fn trace_invalidate(start: usize, end: usize, contexts: u32) {
-    // SAFETY: A plain call.
-    unsafe { bindings::gmem_trace_invalidate(start, end, contexts) };
+pub(crate) fn trace_invalidate(bytes: Range<usize>, contexts: u32) {
+    // SAFETY: A trace point takes numbers.
+    unsafe { gmem_invalidate(bytes.start, bytes.end, contexts) };
 }
 
 /// Trace point `gmem:gmem_evict`.
-pub(crate) fn trace_evict(dev: u32, page: usize, pages: usize, ret: &Result) {
-    let ret = ret.as_ref().map_or_else(|e| e.to_errno(), |()| 0);
-    // SAFETY: A plain call.
-    unsafe { bindings::gmem_trace_evict(dev, page, pages, ret) };
+pub(crate) fn trace_evict(dev: u32, page: usize, pages: &Result<usize>) {
+    let (pages, ret) = match pages {
+        Ok(pages) => (*pages, 0),
+        Err(e) => (0, e.to_errno()),
+    };
+    // SAFETY: A trace point takes numbers.
+    unsafe { gmem_evict(dev, page, pages, ret) };
 }

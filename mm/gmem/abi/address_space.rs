@@ -19,11 +19,8 @@ use crate::{
         readahead,
         serve, //
     },
-    range::{
-        PageRange,
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    prelude::*,
+    range::PAGE_SHIFT,
     space::{
         address_space::Space,
         addresses::Addresses,
@@ -32,25 +29,14 @@ use crate::{
         va::Policy, //
     }, //
 };
-use core::mem::{
-    ManuallyDrop,
-    MaybeUninit, //
-};
-use kernel::{
-    bindings::{
-        self,
-        gm_as,
-        gm_as_policy,
-        gm_context,
-        gm_dev,
-        gm_fault_hint,
-        gm_map, //
-    },
-    prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
-    }, //
+use core::mem::ManuallyDrop;
+use kernel::bindings::{
+    gm_as,
+    gm_as_policy,
+    gm_context,
+    gm_dev,
+    gm_fault_hint,
+    gm_map, //
 };
 
 /// How often an attach is tried again because another thread attached at the same moment.

@@ -19,16 +19,10 @@ use crate::{
             Owner, //
         }, //
     },
+    prelude::*,
     space::replicas, //
 };
-use kernel::{
-    prelude::*,
-    str::BStr,
-    sync::lock::{
-        mutex::MutexBackend,
-        Guard, //
-    }, //
-};
+use kernel::str::BStr;
 
 impl Device {
     /// Declares the device dead. Its functions are not called any more when this returns.
@@ -44,7 +38,7 @@ impl Device {
         attributes_tree::device_gone(self.parts.id);
     }
 
-    fn let_memory_go(&self, owner: &Guard<'_, Owner, MutexBackend>) {
+    fn let_memory_go(&self, owner: &MutexGuard<'_, Owner>) {
         let Some(memory) = self.memory.lock().live.clone() else {
             return;
         };
@@ -113,7 +107,7 @@ impl Device {
 ///
 /// For the worker, without locks.
 pub(crate) fn return_chunks() {
-    registry::for_each(|device| {
+    for device in registry::all() {
         if device.parts.mmu.has_ended() {
             device.bury();
         } else if let Ok(entered) = device.enter() {
@@ -121,5 +115,5 @@ pub(crate) fn return_chunks() {
                 memory.return_chunks();
             }
         }
-    });
+    }
 }

@@ -22,9 +22,8 @@ use crate::{
             Device, //
         }, //
     },
-    range::PageRange,
-    space::address_space::Space,
-    sys, //
+    prelude::*,
+    space::address_space::Space, //
 };
 use kernel::{
     debugfs::{
@@ -32,9 +31,7 @@ use kernel::{
         File, //
     },
     fmt,
-    prelude::*,
-    str::CString,
-    sync::Arc, //
+    str::CString, //
 };
 
 /// The directory of GMEM and the files in it.
@@ -128,7 +125,7 @@ fn holds(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// The mirror address spaces, one a line.
 fn spaces(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    Space::try_for_each(|space| {
+    for space in Space::all() {
         let contexts = space.lock_map().contexts().count();
         let usage = space.directory.usage();
 
@@ -140,23 +137,24 @@ fn spaces(f: &mut fmt::Formatter<'_>) -> fmt::Result {
             usage.huge,
             usage.on_device,
             usage.mapped
-        )
-    })
+        )?;
+    }
+    Ok(())
 }
 
 /// What was advised: the process, the addresses and the attributes, one range a line.
 fn attributes(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    Advice::try_for_each(|mm, advice| {
-        let pid = sys::pid_of(mm);
-        let mut result = Ok(());
+    let mut result = Ok(());
 
+    for advice in Advice::all() {
+        let pid = sys::pid_of(&advice.mm);
         advice.for_each(PageRange::ALL, |range, attributes| {
             if result.is_ok() {
                 result = one_range(f, pid, range, attributes);
             }
         });
-        result
-    })
+    }
+    result
 }
 
 fn one_range(

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     device::{
-        memory::Memory,
         mmu::Mmu,
         node::Speed,
         registry::{
@@ -19,28 +18,17 @@ use crate::{
             Device, //
         }, //
     },
-    range::PageRange,
-    sys, //
+    prelude::*, //
 };
-use core::mem::MaybeUninit;
 use kernel::{
     bindings::{
-        self,
         gm_dev,
         gm_dev_desc,
         gm_dev_stats,
         gm_memory_type, //
     },
     device,
-    prelude::*,
-    str::{
-        CStr,
-        CString, //
-    },
-    sync::{
-        Arc,
-        ArcBorrow, //
-    }, //
+    str::CString, //
 };
 
 exports! {
@@ -112,7 +100,7 @@ fn register_physmem(device: ArcBorrow<'_, Device>, size: u64, ty: gm_memory_type
 }
 
 fn hnid(device: ArcBorrow<'_, Device>) -> Result<c_int> {
-    device.with_memory(Memory::hnid).ok_or(ENODEV)
+    device.with_memory(|memory| memory.hnid).ok_or(ENODEV)
 }
 
 fn get_stats(device: ArcBorrow<'_, Device>, stats: &mut MaybeUninit<gm_dev_stats>) {

@@ -8,28 +8,13 @@
 
 use crate::{
     device::registry::Device,
+    prelude::*,
     space::{
         address_space::Space,
         context::Context, //
     }, //
 };
-use core::{
-    mem::MaybeUninit,
-    ptr::NonNull, //
-};
-use kernel::{
-    bindings,
-    error::from_result,
-    mm::{
-        Mm,
-        MmWithUser, //
-    },
-    prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
-    }, //
-};
+use kernel::error::from_result;
 
 /// Makes the C functions of a header, each of the Rust function behind the `=`.
 ///

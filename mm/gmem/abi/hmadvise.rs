@@ -17,24 +17,17 @@ use crate::{
         Device, //
     },
     fault::prefetch,
-    range::PageRange,
+    prelude::*,
     reclaim::reserve,
     space::{
         address_space::Space,
         mapping,
         replicas, //
-    },
-    sys, //
+    }, //
 };
 use kernel::{
-    bindings::{
-        self,
-        mm_struct, //
-    },
-    mm::MmWithUser,
-    page::PAGE_MASK,
-    prelude::*,
-    sync::Arc, //
+    bindings::mm_struct,
+    page::PAGE_MASK, //
 };
 
 exports! {

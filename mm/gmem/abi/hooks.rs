@@ -11,24 +11,14 @@ use crate::{
     advice::attributes_tree,
     device::registry,
     migrate::take_home,
-    range::{
-        PageRange,
-        PAGE_SHIFT, //
-    },
+    prelude::*,
+    range::PAGE_SHIFT,
     space::replicas, //
 };
-use core::mem::MaybeUninit;
-use kernel::{
-    bindings::{
-        gm_dev_stats,
-        gmem_lease,
-        mm_struct, //
-    },
-    mm::{
-        Mm,
-        MmWithUser, //
-    },
-    prelude::*, //
+use kernel::bindings::{
+    gm_dev_stats,
+    gmem_lease,
+    mm_struct, //
 };
 
 exports! {

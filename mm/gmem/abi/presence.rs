@@ -18,18 +18,9 @@ use crate::{
             Owner, //
         }, //
     },
+    prelude::*,
     reclaim::evict,
     space::replicas, //
-};
-use kernel::{
-    prelude::*,
-    sync::{
-        lock::{
-            mutex::MutexBackend,
-            Guard, //
-        },
-        Arc, //
-    }, //
 };
 
 impl Device {
@@ -40,7 +31,7 @@ impl Device {
     /// As [`Device::new`].
     pub(crate) fn create(desc: Description) -> Result<Arc<Self>> {
         let device = Self::new(desc)?;
-        device.set_debug_dir(debugfs::add(&device));
+        *device.debug_dir.lock() = debugfs::add(&device);
         Ok(device)
     }
 
@@ -64,7 +55,7 @@ impl Device {
             Node::new()?,
         )?;
         self.memory.lock().live = Some(memory.clone());
-        if let Some(node) = memory.node() {
+        if let Some(node) = &memory.node {
             node.publish(self.parent.lock().as_deref(), self.speed);
         }
         // Nobody takes it away before this reference is gone.
@@ -106,7 +97,7 @@ impl Device {
     }
 
     /// Takes the memory away, in which nothing is. The device is closed.
-    pub(super) fn remove_memory(&self, _owner: &Guard<'_, Owner, MutexBackend>) {
+    pub(super) fn remove_memory(&self, _owner: &MutexGuard<'_, Owner>) {
         // Room is kept for pins as long as the memory can turn out to stay.
         pin::device_gone(self.parts.id);
         self.retract();
@@ -118,7 +109,7 @@ impl Device {
     /// Takes the node of the memory out of use.
     pub(super) fn retract(&self) {
         let memory = self.memory.lock().live.clone();
-        if let Some(node) = memory.as_ref().and_then(|memory| memory.node()) {
+        if let Some(node) = memory.as_ref().and_then(|memory| memory.node.as_ref()) {
             node.retract();
         }
     }

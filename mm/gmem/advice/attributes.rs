@@ -76,46 +76,30 @@ impl Attributes {
 
     /// The same after a change.
     #[must_use]
-    pub(crate) fn with(self, change: Change) -> Self {
+    pub(crate) fn with(mut self, change: Change) -> Self {
         match change {
-            Change::Prefer(node) => Self {
-                preferred: Some(node),
-                ..self
-            },
-            Change::NoPrefer(node) if node.is_none() || node == self.preferred => Self {
-                preferred: None,
-                ..self
-            },
-            Change::ReadMostly(read_mostly) => Self {
-                read_mostly,
-                ..self
-            },
-            Change::AccessedBy(device) => Self {
-                accessed_by: self.accessed_by | bit(device),
-                ..self
-            },
-            Change::NoAccessedBy(device) => Self {
-                accessed_by: self.accessed_by & !device.map_or(u64::MAX, bit),
-                ..self
-            },
-            Change::Pin(device) => Self {
-                pinned: Some(device),
-                ..self
-            },
-            Change::Unpin(device) if device.is_none() || device == self.pinned => Self {
-                pinned: None,
-                ..self
-            },
-            Change::Forget(device) => Self {
-                preferred: self.preferred.filter(|node| match (node, device) {
+            Change::Prefer(node) => self.preferred = Some(node),
+            Change::NoPrefer(node) if node.is_none() || node == self.preferred => {
+                self.preferred = None;
+            }
+            Change::ReadMostly(read_mostly) => self.read_mostly = read_mostly,
+            Change::AccessedBy(device) => self.accessed_by |= bit(device),
+            Change::NoAccessedBy(device) => self.accessed_by &= !device.map_or(u64::MAX, bit),
+            Change::Pin(device) => self.pinned = Some(device),
+            Change::Unpin(device) if device.is_none() || device == self.pinned => {
+                self.pinned = None;
+            }
+            Change::Forget(device) => {
+                self.preferred = self.preferred.filter(|node| match (node, device) {
                     (Node::Host(_), _) => true,
                     (Node::Device(id), Some(gone)) => *id != gone,
                     (Node::Device(_), None) => false,
-                }),
-                ..self.with(Change::NoAccessedBy(device))
-            },
-            Change::NoPrefer(_) | Change::Unpin(_) => self,
+                });
+                return self.with(Change::NoAccessedBy(device));
+            }
+            Change::NoPrefer(_) | Change::Unpin(_) => {}
         }
+        self
     }
 
     /// What a child gets: all but the pin.

@@ -19,36 +19,15 @@ use crate::{
         ranges::Ranges, //
     },
     device::holds,
-    range::PageRange,
-    sys, //
+    prelude::*, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
-    mm::{
-        device::arc_table::{
-            ArcTable,
-            Entry,
-            Writer, //
-        },
-        Mm, //
+    mm::device::arc_table::{
+        ArcTable,
+        Entry,
+        Writer, //
     },
-    new_mutex,
-    prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::{
-            Acquire,
-            Atomic,
-            Full, //
-        },
-        lock::{
-            mutex::MutexBackend,
-            Guard, //
-        },
-        Arc,
-        GlobalGuard,
-        Mutex, //
-    }, //
+    sync::GlobalGuard, //
 };
 
 /// So many ranges with different advice a process may have: about as many as it may have mappings
@@ -58,7 +37,7 @@ const MAX_RANGES: usize = 1 << 16;
 /// What one process advised.
 #[pin_data]
 pub(crate) struct Advice {
-    mm: ARef<Mm>,
+    pub(crate) mm: ARef<Mm>,
     #[pin]
     map: Mutex<Map<Ranges>>,
     /// Held while pages are pinned or unpinned, except by unmapping them.
@@ -81,7 +60,7 @@ const fn writer() -> Writer<Advice> {
 }
 
 fn lock_list() -> GlobalGuard<ADVICE> {
-    holds::LISTS.count();
+    holds::LISTS.add(1);
     ADVICE.lock()
 }
 
@@ -122,20 +101,14 @@ impl Advice {
         Ok(new)
     }
 
-    /// Calls `f` with each process that advised and with its advice, as long as it succeeds. `f`
-    /// may take locks.
-    pub(crate) fn try_for_each<E>(
-        mut f: impl FnMut(&Mm, &Self) -> core::result::Result<(), E>,
-    ) -> core::result::Result<(), E> {
+    /// Returns the advice of all processes. Between them no lock is held.
+    pub(crate) fn all() -> impl Iterator<Item = Arc<Self>> {
         let mut last = None;
-        loop {
-            let next = lock_list().next(last);
-            let Some((key, advice)) = next else {
-                return Ok(());
-            };
-            f(&advice.mm, &advice)?;
+        core::iter::from_fn(move || {
+            let (key, advice) = lock_list().next(last)?;
             last = Some(key);
-        }
+            Some(advice)
+        })
     }
 
     /// Returns the attributes of a page, and the pages around it that have the same.
@@ -175,8 +148,16 @@ impl Advice {
         result.map_err(|NoMemory| if is_full { ENOSPC } else { ENOMEM })
     }
 
+    /// Forgets what was advised about `range`. Returns the pins that are lost by it.
+    fn clear(&self, range: PageRange) -> Lost {
+        let mut lost = Lost::new();
+        let lose = |part, attributes| lost.add(part, attributes);
+        self.map.lock().clear(range, lose);
+        lost
+    }
+
     /// Takes the lock under which pages are pinned and unpinned.
-    pub(crate) fn lock_pins(&self) -> Guard<'_, (), MutexBackend> {
+    pub(crate) fn lock_pins(&self) -> MutexGuard<'_, ()> {
         self.pins.lock()
     }
 }
@@ -184,12 +165,7 @@ impl Advice {
 /// The pages of `range` are unmapped.
 pub(crate) fn unmapped(mm: &Mm, range: PageRange) {
     if let Some(advice) = Advice::find(mm) {
-        let mut lost = Lost::new();
-        advice
-            .map
-            .lock()
-            .clear(range, |part, attributes| lost.add(part, attributes));
-        lost.release(mm);
+        advice.clear(range).release(mm);
     }
 }
 
@@ -204,12 +180,8 @@ pub(crate) fn moved(mm: &Mm, range: PageRange, to: u64, keep: bool) -> Result {
         return Ok(());
     };
     let mut lost = Lost::new();
-    let result = advice
-        .map
-        .lock()
-        .relocate(range, to, keep, |part, attributes| {
-            lost.add(part, attributes);
-        });
+    let lose = |part, attributes| lost.add(part, attributes);
+    let result = advice.map.lock().relocate(range, to, keep, lose);
     lost.release(mm);
     result.map_err(|NoMemory| ENOMEM)
 }
@@ -258,11 +230,10 @@ static FORGOTTEN: Atomic<u64> = Atomic::new(0);
 /// the next device may get its number.
 pub(crate) fn device_gone(id: u32) {
     FORGETTING.fetch_add(1u64, Full);
-    let _: core::result::Result<(), Error> = Advice::try_for_each(|_, advice| {
+    for advice in Advice::all() {
         // Removing needs memory at most to cut a range, and no range is cut here.
         let _ = advice.change(PageRange::ALL, Change::Forget(Some(id)), |_, _, _| {});
-        Ok(())
-    });
+    }
     FORGOTTEN.fetch_add(1u64, Full);
 }
 
@@ -272,10 +243,6 @@ pub(crate) fn exited(mm: &Mm) {
     // Dropped at the end, as that waits for those who look.
     let _gone = lock_list().remove(sys::key(mm));
     let Some(advice) = advice else { return };
-    let mut lost = Lost::new();
     let _pins = advice.lock_pins();
-    advice.map.lock().clear(PageRange::ALL, |part, attributes| {
-        lost.add(part, attributes);
-    });
-    lost.release(mm);
+    advice.clear(PageRange::ALL).release(mm);
 }

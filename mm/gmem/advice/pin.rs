@@ -20,11 +20,6 @@ use crate::{
         self,
         MAX_DEVICES, //
     },
-    range::PageRange,
-    sys, //
-};
-use kernel::{
-    mm::Mm,
     prelude::*, //
 };
 
@@ -89,8 +84,7 @@ pub(crate) fn detached(mm: &Mm, id: u32) {
 
 /// Unpins everything from a device that is about to go.
 pub(crate) fn device_gone(id: u32) {
-    let _: core::result::Result<(), Error> = Advice::try_for_each(|mm, _| {
-        detached(mm, id);
-        Ok(())
-    });
+    for advice in Advice::all() {
+        detached(&advice.mm, id);
+    }
 }

@@ -8,16 +8,9 @@ use crate::{
         NoMemory,
         Tree, //
     },
-    range::PageRange,
-    sys, //
+    prelude::*, //
 };
-use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
-    rbtree::{
-        RBTree,
-        RBTreeNodeReservation, //
-    }, //
-};
+use kernel::rbtree::RBTreeNodeReservation;
 
 /// The first page of a range, and what was advised; the last page is the key.
 type Value = (u64, Attributes);

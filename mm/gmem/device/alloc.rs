@@ -2,26 +2,26 @@
 
 //! What a memory has of its chunks: which are in use, and where to look for room.
 
-use crate::device::{
-    chunk::{
-        Chunks,
-        Taking, //
+use crate::{
+    device::{
+        chunk::{
+            Chunks,
+            Taking, //
+        },
+        dmem::{
+            Charge,
+            Limit,
+            Low, //
+        },
+        pools::{
+            PoolId,
+            Pools, //
+        },
+        units::Units, //
     },
-    dmem::{
-        Charge,
-        Limit,
-        Low, //
-    },
-    pools::{
-        PoolId,
-        Pools, //
-    },
-    units::Units, //
-};
-use kernel::{
-    gpu::buddy::AllocatedBlocks,
     prelude::*, //
 };
+use kernel::gpu::buddy::AllocatedBlocks;
 
 /// A chunk that is ours.
 pub(super) struct Owned {

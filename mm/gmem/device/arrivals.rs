@@ -2,16 +2,18 @@
 
 //! When the units of a memory arrived, and which of them were evicted at once.
 
-use crate::policy::{
-    churn::{
-        Churn,
-        Churns, //
+use crate::{
+    policy::{
+        churn::{
+            Churn,
+            Churns, //
+        },
+        unit::CHUNK_SLOTS,
+        Key,
+        Unit, //
     },
-    unit::CHUNK_SLOTS,
-    Key,
-    Unit, //
+    prelude::*, //
 };
-use kernel::prelude::*;
 
 /// Blocks and slots that are known at a time: 3 KiB.
 const ENTRIES: usize = 256;

@@ -12,10 +12,7 @@ use crate::{
         churn::SMALL,
         unit::SLOT_PAGES, //
     },
-    range::{
-        PageRange,
-        BLOCK_ORDER, //
-    }, //
+    prelude::*, //
 };
 
 impl Memory {

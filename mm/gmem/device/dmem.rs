@@ -6,17 +6,8 @@
 //! process it was reserved for, whoever does the work, and serves that cgroup only, until it is
 //! empty. Without the controller everything here is there and does nothing.
 
-use core::ptr::NonNull;
-use kernel::{
-    bindings,
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
-    mm::Mm,
-    prelude::*,
-    str::CStr, //
-};
+use crate::prelude::*;
+use kernel::error::from_err_ptr;
 
 type RawPool = bindings::dmem_cgroup_pool_state;
 

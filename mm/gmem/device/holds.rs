@@ -5,13 +5,9 @@
 //! A task that holds a lock which others wait for does no more than this, then drops and retakes
 //! it; tests read the numbers in debugfs.
 
-use kernel::{
-    mm::device::PMD_PAGES,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
-    }, //
+use crate::{
+    device::stats::Counter,
+    prelude::*, //
 };
 
 /// Candidates for eviction, or chunks with room, that are looked at.
@@ -25,25 +21,6 @@ pub(crate) const MAX_PAGES: usize = PMD_PAGES;
 
 /// Total wait, in milliseconds.
 pub(crate) const MAX_WAIT_MS: u32 = 50;
-
-/// How often something was done.
-pub(crate) struct Times(Atomic<usize>);
-
-impl Times {
-    const fn new() -> Self {
-        Self(Atomic::new(0))
-    }
-
-    /// Counts one more.
-    pub(crate) fn count(&self) {
-        self.0.add(1, Relaxed);
-    }
-
-    /// Returns how many there were.
-    pub(crate) fn get(&self) -> usize {
-        self.0.load(Relaxed)
-    }
-}
 
 /// The largest number there was.
 pub(crate) struct Most(Atomic<usize>);
@@ -83,7 +60,7 @@ pub(crate) static COPIES: Most = Most::new();
 pub(crate) static PAGES: Most = Most::new();
 
 /// How often the list of all devices, of all spaces, or of all advice was locked.
-pub(crate) static LISTS: Times = Times::new();
+pub(crate) static LISTS: Counter = Counter::new();
 
 /// Milliseconds that a fault waited for room under mmap_lock.
 pub(crate) static WAIT_MS: Most = Most::new();

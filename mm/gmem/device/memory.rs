@@ -18,38 +18,26 @@ use crate::{
         units::Units,
         worker::Worker, //
     },
-    sys, //
+    prelude::*, //
 };
-use core::ops::Range;
 use kernel::{
     gpu::buddy::{
         GpuBuddy,
         GpuBuddyParams, //
     },
     impl_has_work,
-    mm::device::{
-        pagemap::{
-            Cookie,
-            Fault,
-            FaultResult,
-            KeepMappings,
-            Operations,
-            Owner,
-            Pagemap, //
-        },
-        PMD_PAGES, //
+    mm::device::pagemap::{
+        Cookie,
+        Fault,
+        FaultResult,
+        KeepMappings,
+        Operations,
+        Owner,
+        Pagemap, //
     },
-    new_mutex,
     new_work,
-    page::PAGE_SHIFT,
-    prelude::*,
     ptr::Alignment,
     sizes::SZ_2M,
-    str::CStr,
-    sync::{
-        Arc,
-        Mutex, //
-    },
     workqueue::Work, //
 };
 
@@ -109,9 +97,9 @@ pub(crate) struct Memory {
     pub(crate) worker: Arc<Worker>,
     #[pin]
     pub(crate) work: Work<Self>,
-    hnid: i32,
+    pub(crate) hnid: i32,
     /// The last field, because its pages go before the node.
-    node: Option<Node>,
+    pub(crate) node: Option<Node>,
 }
 
 impl_has_work! {
@@ -167,7 +155,7 @@ impl Memory {
                     units,
                     open: 0,
                     hand: 0,
-                    pools: Pools::new(),
+                    pools: Pools::default(),
                 }, "gmem_device_memory"),
                 scratch <- new_mutex!(scratch, "gmem_evict_scratch"),
                 region,
@@ -180,7 +168,7 @@ impl Memory {
         )
     }
 
-    pub(super) fn chunks(&self) -> &Chunks {
+    pub(crate) fn chunks(&self) -> &Chunks {
         &self.map.data().chunks
     }
 
@@ -189,14 +177,9 @@ impl Memory {
         &self.map.data().parts
     }
 
-    /// Returns the number of the memory's node.
-    pub(crate) fn hnid(&self) -> i32 {
-        self.hnid
-    }
-
-    /// Returns the node, if there was one left.
-    pub(crate) fn node(&self) -> Option<&Node> {
-        self.node.as_ref()
+    /// Returns whether what was read of a page says that it is in this memory.
+    pub(crate) fn has(&self, pfn: PagePfn) -> bool {
+        pfn.pfn().is_some_and(|pfn| self.map.page(pfn).is_some())
     }
 
     /// Returns the size in pages.
@@ -207,21 +190,6 @@ impl Memory {
     /// Returns the number of pages in use.
     pub(crate) fn used(&self) -> usize {
         self.chunks().used()
-    }
-
-    /// Returns the number of pages in use in the chunk that `page` is in.
-    pub(crate) fn chunk_used(&self, page: usize) -> usize {
-        self.chunks().live(page / PMD_PAGES)
-    }
-
-    /// Returns whether there are copies in the chunk that `page` is in.
-    pub(crate) fn has_copies(&self, page: usize) -> bool {
-        self.chunks().has_copies(page)
-    }
-
-    /// Returns whether any of `nr` pages of one chunk is in use.
-    pub(crate) fn is_used(&self, page: usize, nr: usize) -> bool {
-        self.chunks().is_used(page, nr)
     }
 
     /// Returns the number of chunks.

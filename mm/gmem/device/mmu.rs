@@ -10,32 +10,11 @@ use crate::{
         gate::Gate,
         stats::Stats, //
     },
-    range::{
-        PageRange,
-        BLOCK_PAGES, //
-    },
-    sys::{
-        self,
-        MapRun, //
-    }, //
+    prelude::*, //
 };
-use core::ptr::NonNull;
-use kernel::{
-    bindings::{
-        self,
-        gm_copy,
-        gm_map, //
-    },
-    error::to_result,
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Full, //
-        },
-        Arc, //
-    }, //
+use kernel::bindings::{
+    gm_copy,
+    gm_map, //
 };
 
 /// The functions of one device and the driver's pointer that goes with them.
@@ -258,15 +237,15 @@ impl Pmap {
         unsafe { self.mmu.ops.as_ref() }
     }
 
-    /// Builds the page-table pages for a range, in bytes.
-    pub(crate) fn prepare(&self, va: usize, len: usize) -> Result {
+    /// Builds the page-table pages for a range.
+    pub(crate) fn prepare(&self, pages: PageRange) -> Result {
         let _call = self.mmu.calls.enter()?;
         if sys::should_fail(sys::Site::PmapPrepare) {
             return Err(ENOMEM);
         }
         match self.ops().pmap_prepare {
             // SAFETY: By the type invariants.
-            Some(f) => to_result(unsafe { f(self.handle, va as u64, len as u64) }),
+            Some(f) => to_result(unsafe { f(self.handle, pages.start_byte(), pages.len_bytes()) }),
             None => Ok(()),
         }
     }
@@ -284,42 +263,42 @@ impl Pmap {
         to_result(unsafe { enter(self.handle, maps.as_ptr(), nr) })
     }
 
-    /// Removes the entries of a range, in bytes.
+    /// Removes the entries of `pages`.
     ///
     /// A dead device uses none of them.
-    pub(crate) fn release(&self, va: usize, len: usize) {
+    pub(crate) fn release(&self, pages: PageRange) {
         let Ok(_call) = self.mmu.calls.enter() else {
             return;
         };
         if let Some(f) = self.ops().pmap_release {
             // SAFETY: By the type invariants.
-            unsafe { f(self.handle, va as u64, len as u64) };
+            unsafe { f(self.handle, pages.start_byte(), pages.len_bytes()) };
         }
     }
 
-    /// Tests and clears the accessed bits of a range, in bytes.
+    /// Tests and clears the accessed bits of `pages`.
     ///
     /// A device without such bits is taken not to use what it maps.
-    pub(crate) fn age(&self, va: usize, len: usize) -> bool {
+    pub(crate) fn age(&self, pages: PageRange) -> bool {
         let Ok(_call) = self.mmu.calls.enter() else {
             return false;
         };
         match self.ops().pmap_age {
             // SAFETY: By the type invariants.
-            Some(f) => unsafe { f(self.handle, va as u64, len as u64) > 0 },
+            Some(f) => unsafe { f(self.handle, pages.start_byte(), pages.len_bytes()) > 0 },
             None => false,
         }
     }
 
-    /// Starts dropping cached translations of a range; [`Self::flush_wait`] finishes.
+    /// Starts dropping cached translations of `pages`; [`Self::flush_wait`] finishes.
     ///
     /// Returns the cookie, or [`None`] when the device only has a flush that waits, which is then
     /// done, or is dead.
-    pub(crate) fn flush_start(&self, va: usize, len: usize) -> Option<u64> {
+    pub(crate) fn flush_start(&self, pages: PageRange) -> Option<u64> {
         let _call = self.mmu.calls.enter().ok()?;
         let range = bindings::gm_range {
-            va: va as u64,
-            len: len as u64,
+            va: pages.start_byte(),
+            len: pages.len_bytes(),
         };
         let mut seq = 0;
         match self.ops().tlb_invl_start {

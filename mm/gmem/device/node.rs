@@ -6,11 +6,8 @@
 //! `gmem.nodes=` or `CONFIG_GMEM_NODES` asks for them. A device without a reserved id works all the
 //! same: its pages count for a node with CPUs, and its hnode id is one that no node has.
 
-use crate::sys;
-use kernel::{
-    device,
-    prelude::*, //
-};
+use crate::prelude::*;
+use kernel::device;
 
 /// How fast the device reaches its memory; zeroes for "not known".
 #[derive(Clone, Copy, Default)]

@@ -7,9 +7,8 @@
 //! went home finds its room when it comes back, whatever the device is filled with, and eviction,
 //! which takes from the ranking of units, never meets a pinned page: no chunk of a pool is ranked.
 
-use crate::device::chunk::Chunks;
-use kernel::{
-    mm::device::PMD_PAGES,
+use crate::{
+    device::chunk::Chunks,
     prelude::*, //
 };
 
@@ -48,19 +47,13 @@ impl Pool {
 }
 
 /// The pools of one memory.
+#[derive(Default)]
 pub(crate) struct Pools {
     pub(super) all: KVec<Pool>,
     pub(super) next_id: PoolId,
 }
 
 impl Pools {
-    /// None.
-    pub(super) const fn new() -> Self {
-        let all = KVec::new();
-
-        Self { all, next_id: 0 }
-    }
-
     pub(super) fn get(&mut self, tenant: Tenant) -> Option<&mut Pool> {
         let mut all = self.all.iter_mut();
 

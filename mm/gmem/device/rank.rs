@@ -17,9 +17,9 @@ use crate::{
         Seen,
         Unit,
         Verdict, //
-    }, //
+    },
+    prelude::*, //
 };
-use kernel::mm::device::PMD_PAGES;
 
 impl Memory {
     /// Returns whether what is in the chunk of `page` may leave to make room for `payer`: what
@@ -64,19 +64,20 @@ impl Memory {
     /// Returns the unit to ask the devices about next, and where it was mapped last.
     pub(crate) fn candidate(&self, search: &mut Search) -> Option<(Unit, Spot)> {
         let mut alloc = self.alloc.lock();
-        let unit = alloc.units.candidate(search)?;
+        let unit = alloc.units.ranking.candidate(search)?;
 
         Some((unit, alloc.units.spot(unit)))
     }
 
     /// Decides about it.
     pub(crate) fn decide(&self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict {
-        self.alloc.lock().units.decide(search, unit, seen)
+        let mut alloc = self.alloc.lock();
+        alloc.units.ranking.decide(search, unit, seen)
     }
 
     /// Notes that nothing came for a while.
     pub(crate) fn rest(&self) {
-        self.alloc.lock().units.rest();
+        self.alloc.lock().units.ranking.rest();
     }
 
     /// Notes that the huge folio at `page` was taken apart.

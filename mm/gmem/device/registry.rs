@@ -20,22 +20,13 @@ use crate::{
         },
         stats::Stats, //
     },
-    range::PageRange, //
+    prelude::*, //
 };
 use kernel::{
-    bindings,
     debugfs::Scope,
     device,
-    new_mutex,
-    page::PAGE_SHIFT,
-    prelude::*,
     str::CString,
-    sync::{
-        aref::ARef,
-        Arc,
-        GlobalGuard,
-        Mutex, //
-    }, //
+    sync::GlobalGuard, //
 };
 
 /// The largest number of devices: what fits into a directory entry.
@@ -101,9 +92,9 @@ pub(crate) struct Device {
     #[pin]
     pub(crate) gate: Gate,
     #[pin]
-    contexts: Mutex<usize>,
+    pub(crate) contexts: Mutex<usize>,
     #[pin]
-    debug_dir: Mutex<Option<DebugDir>>,
+    pub(crate) debug_dir: Mutex<Option<DebugDir>>,
 }
 
 /// Proof that the device takes part: it cannot be destroyed, nor its memory leave, until the value
@@ -127,7 +118,7 @@ kernel::sync::global_lock! {
 }
 
 fn lock_list() -> GlobalGuard<DEVICES> {
-    holds::LISTS.count();
+    holds::LISTS.add(1);
     DEVICES.lock()
 }
 
@@ -138,7 +129,7 @@ impl Device {
     ///
     /// `ENOSPC` when there are [`MAX_DEVICES`] already, `ENOMEM`.
     pub(crate) fn new(desc: Description) -> Result<Arc<Self>> {
-        let stats = Arc::new(Stats::new(), GFP_KERNEL)?;
+        let stats = Arc::new(Stats::default(), GFP_KERNEL)?;
         let mut devices = lock_list();
         let index = match devices.iter().position(Option::is_none) {
             Some(index) => index,
@@ -176,11 +167,6 @@ impl Device {
         Ok(device)
     }
 
-    /// Has a directory, until the device is off the list.
-    pub(crate) fn set_debug_dir(&self, dir: Option<DebugDir>) {
-        *self.debug_dir.lock() = dir;
-    }
-
     /// Takes the device off the list; its memory has left before.
     pub(crate) fn unlist(&self) {
         // Waits for readers, so not under a lock that they take.
@@ -213,23 +199,13 @@ impl Device {
 
     /// Returns whether the memory is the node `hnid`.
     fn is_at(&self, hnid: i32) -> bool {
-        self.with_memory(|memory| memory.hnid() == hnid) == Some(true)
+        self.with_memory(|memory| memory.hnid == hnid) == Some(true)
     }
 
     /// Returns how many bytes of the memory are pinned.
     pub(crate) fn pinned(&self) -> usize {
         self.with_memory(|memory| memory.reserved(None) << PAGE_SHIFT)
             .unwrap_or(0)
-    }
-
-    /// Counts an attached context.
-    pub(crate) fn context_added(&self) {
-        *self.contexts.lock() += 1;
-    }
-
-    /// Counts a detached context.
-    pub(crate) fn context_removed(&self) {
-        *self.contexts.lock() -= 1;
     }
 
     /// Returns the counters.
@@ -246,14 +222,9 @@ impl Device {
     }
 }
 
-/// Calls `f` with each device. `f` may take locks.
-pub(crate) fn for_each(mut f: impl FnMut(&Device)) {
-    for index in 0..MAX_DEVICES {
-        let device = lock_list().get(index).cloned().flatten();
-        if let Some(device) = device {
-            f(&device);
-        }
-    }
+/// Returns all devices. Between them no lock is held.
+pub(crate) fn all() -> impl Iterator<Item = Arc<Device>> {
+    (0..MAX_DEVICES).filter_map(|index| lock_list().get(index)?.clone())
 }
 
 /// Returns the device with this number.
@@ -268,7 +239,7 @@ pub(crate) fn hnid_of(id: u32) -> i32 {
     let device = devices.get((id as usize).wrapping_sub(1));
     let hnid = device
         .and_then(Option::as_ref)
-        .and_then(|device| device.with_memory(Memory::hnid));
+        .and_then(|device| device.with_memory(|memory| memory.hnid));
     hnid.unwrap_or_else(|| node::substitute(id))
 }
 
@@ -295,7 +266,7 @@ pub(crate) fn usage(hnid: i32) -> Option<(usize, usize)> {
     let devices = lock_list();
     devices.iter().flatten().find_map(|device| {
         let held = device.memory.lock();
-        let memory = held.any().filter(|memory| memory.hnid() == hnid)?;
+        let memory = held.any().filter(|memory| memory.hnid == hnid)?;
         Some((memory.pages(), memory.pages().saturating_sub(memory.used())))
     })
 }

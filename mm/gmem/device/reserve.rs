@@ -19,12 +19,7 @@ use crate::{
         run::Run,
         units::Spot, //
     },
-    sys, //
-};
-use kernel::{
-    mm::device::PMD_PAGES,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 impl Memory {
@@ -131,13 +126,9 @@ impl Memory {
         let alloc = self.alloc.lock();
         let mine = |pool: &&Pool| tenant.is_none() || pool.tenant == tenant;
 
-        alloc
-            .pools
-            .all
-            .iter()
-            .filter(mine)
-            .map(|pool| pool.pages)
-            .sum()
+        let pools = alloc.pools.all.iter();
+
+        pools.filter(mine).map(|pool| pool.pages).sum()
     }
 
     /// Lets the pool of `tenant` have `pages` more pages; it may lack room for them then.
@@ -189,10 +180,8 @@ impl Memory {
     pub(crate) fn lacks_room(&self, tenant: Tenant) -> bool {
         let mut alloc = self.alloc.lock();
 
-        alloc
-            .pools
-            .get(tenant)
-            .is_some_and(|pool| pool.chunks.len() < pool.need())
+        let pool = alloc.pools.get(tenant);
+        pool.is_some_and(|pool| pool.chunks.len() < pool.need())
     }
 
     /// Makes a whole chunk part of a pool.

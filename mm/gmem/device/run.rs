@@ -2,18 +2,12 @@
 
 //! Pages that were taken from a device's memory, on their way to hold something.
 
-use crate::device::{
-    chunk::Taking,
-    memory::Memory, //
-};
-use core::ops::Range;
-use kernel::{
-    mm::device::{
-        folio::LockedFolio,
-        PMD_ORDER,
-        PMD_PAGES, //
+use crate::{
+    device::{
+        chunk::Taking,
+        memory::Memory, //
     },
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// Pages that were taken for a migration and are not folios yet.

@@ -2,27 +2,10 @@
 
 //! Scratch memory for migrations and faults.
 
-use crate::sys::{
-    CopyRun,
-    MapRun, //
-};
+use crate::prelude::*;
 use kernel::{
-    alloc::{
-        flags::GFP_KERNEL_ACCOUNT,
-        Flags, //
-    },
-    mm::device::{
-        hmm::PagePfn,
-        migrate::Arrays,
-        PMD_PAGES, //
-    },
-    new_condvar,
-    new_mutex,
-    prelude::*,
-    sync::{
-        CondVar,
-        Mutex, //
-    }, //
+    alloc::Flags,
+    mm::device::migrate::Arrays, //
 };
 
 /// Scratch memory to bring pages home.

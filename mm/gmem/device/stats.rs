@@ -2,19 +2,13 @@
 
 //! Counters of one device.
 
-use kernel::{
-    bindings,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
-};
+use crate::prelude::*;
 
 /// One counter.
 pub(crate) struct Counter(Atomic<u64>);
 
 impl Counter {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self(Atomic::new(0))
     }
 
@@ -34,7 +28,14 @@ impl Counter {
     }
 }
 
+impl Default for Counter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// What one device did, in bytes where it is not events; see `struct gm_dev_stats`.
+#[derive(Default)]
 pub(crate) struct Stats {
     pub(crate) faults: Counter,
     pub(crate) to_dev: Counter,
@@ -60,27 +61,6 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    /// All zero.
-    pub(crate) const fn new() -> Self {
-        Self {
-            faults: Counter::new(),
-            to_dev: Counter::new(),
-            from_dev: Counter::new(),
-            zeroed: Counter::new(),
-            peer: Counter::new(),
-            evicted: Counter::new(),
-            invalidated: Counter::new(),
-            remote: Counter::new(),
-            demands: Counter::new(),
-            waits: Counter::new(),
-            bounced: Counter::new(),
-            refaults: Counter::new(),
-            ahead: Counter::new(),
-            direct: Counter::new(),
-            duplicated: Counter::new(),
-        }
-    }
-
     /// Returns what the counters say in the form that drivers and users read.
     pub(crate) fn report(&self) -> bindings::gm_dev_stats {
         bindings::gm_dev_stats {

@@ -21,18 +21,15 @@ use crate::{
         run::Run,
         units::Spot, //
     },
-    sys, //
+    prelude::*, //
 };
 use kernel::{
     gpu::buddy::{
         GpuBuddyAllocFlags,
         GpuBuddyAllocMode, //
     },
-    mm::device::PMD_PAGES,
-    prelude::*,
     ptr::Alignment,
-    sizes::SZ_2M,
-    sync::Arc, //
+    sizes::SZ_2M, //
 };
 
 impl Memory {

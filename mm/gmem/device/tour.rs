@@ -2,20 +2,23 @@
 
 //! A tour of the chunks of a memory, in search of those that count against a limit.
 
-use crate::device::{
-    dmem::{
-        Limit,
-        Low, //
+use crate::{
+    device::{
+        dmem::{
+            Limit,
+            Low, //
+        },
+        holds::{
+            self,
+            MAX_LOOKS, //
+        },
+        memory::Memory, //
     },
-    holds::{
-        self,
-        MAX_LOOKS, //
-    },
-    memory::Memory, //
+    prelude::*, //
 };
-use kernel::mm::device::PMD_PAGES;
 
-/// Position of a scan over all chunks.
+/// Position of a scan over all chunks, which begins where the last one ended.
+#[derive(Default)]
 pub(crate) struct Tour {
     /// The chunk that was looked at last.
     at: Option<usize>,
@@ -23,13 +26,6 @@ pub(crate) struct Tour {
 }
 
 impl Tour {
-    /// Begins where the last one ended.
-    pub(crate) const fn new() -> Self {
-        let (at, looked) = (None, 0);
-
-        Self { at, looked }
-    }
-
     /// Goes round once more.
     pub(crate) fn again(&mut self) {
         self.looked = 0;

@@ -19,15 +19,9 @@ use crate::{
         Ghost,
         Key,
         Ranking,
-        Search,
-        Seen,
         Slot,
-        Unit,
-        Verdict, //
-    }, //
-};
-use kernel::{
-    mm::device::PMD_PAGES,
+        Unit, //
+    },
     prelude::*, //
 };
 
@@ -65,7 +59,7 @@ impl Spot {
 
 /// All units of one memory.
 pub(crate) struct Units {
-    ranking: Ranking<KVVec<Slot>, KVVec<Ghost>>,
+    pub(super) ranking: Ranking<KVVec<Slot>, KVVec<Ghost>>,
     /// One for each slot.
     spots: KVVec<Spot>,
     /// Chunks that are one unit.
@@ -178,20 +172,5 @@ impl Units {
             page = unit.first_page() + unit.pages();
         }
         leaving
-    }
-
-    /// Returns the unit to ask the devices about next.
-    pub(crate) fn candidate(&mut self, search: &mut Search) -> Option<Unit> {
-        self.ranking.candidate(search)
-    }
-
-    /// Decides about it.
-    pub(crate) fn decide(&mut self, search: &mut Search, unit: Unit, seen: Seen) -> Verdict {
-        self.ranking.decide(search, unit, seen)
-    }
-
-    /// Notes that nothing came for a while.
-    pub(crate) fn rest(&mut self) {
-        self.ranking.rest();
     }
 }

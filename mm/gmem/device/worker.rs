@@ -6,23 +6,11 @@
 
 use crate::{
     device::memory::Memory,
-    policy::unit::SLOT_PAGES, //
+    policy::unit::SLOT_PAGES,
+    prelude::*, //
 };
 use kernel::{
-    mm::device::PMD_PAGES,
-    new_condvar,
-    new_mutex,
-    prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc,
-        CondVar,
-        CondVarTimeoutResult,
-        Mutex, //
-    },
+    sync::CondVarTimeoutResult,
     time::{
         msecs_to_jiffies,
         Jiffies, //

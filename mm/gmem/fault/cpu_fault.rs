@@ -17,15 +17,9 @@ use crate::{
             Home,
             Rooms, //
         },
-        to_host::{
-            self,
-            DEVICE_ONLY, //
-        }, //
+        to_host, //
     },
-    range::{
-        PageRange,
-        BLOCK_ORDER, //
-    },
+    prelude::*,
     space::{
         address_space::Space,
         mapping,
@@ -33,23 +27,14 @@ use crate::{
             Turn,
             HOST, //
         }, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    mm::device::{
-        migrate::{
-            Migration,
-            Select, //
-        },
-        pagemap::{
-            Fault,
-            FaultResult, //
-        },
-        PMD_ORDER, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*, //
+use kernel::mm::device::{
+    migrate::Select,
+    pagemap::{
+        Fault,
+        FaultResult, //
+    }, //
 };
 
 /// How often a CPU fault asks the device for a page before it gives up.
@@ -111,7 +96,7 @@ fn cpu_fault_once(
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Option<FaultResult> {
     let vma = fault.vma();
-    let bytes = range.start_byte() as usize..range.end_byte() as usize;
+    let bytes = range.bytes();
     let mut rooms = Rooms::new(home, range);
     let mut huge = None;
     if fault.is_huge() {
@@ -127,8 +112,8 @@ fn cpu_fault_once(
         return Some(FaultResult::Done);
     }
     let select = Select {
+        host: false,
         huge: huge.is_some(),
-        ..DEVICE_ONLY
     };
     let Ok(m) = Migration::from_fault(fault, bytes.clone(), select, owner(), arrays) else {
         return Some(FaultResult::Bus);

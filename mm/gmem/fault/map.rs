@@ -7,10 +7,7 @@
 
 use crate::{
     device::{
-        memory::{
-            owner,
-            Memory, //
-        },
+        memory::Memory,
         mmu::{
             is_huge,
             pages_of_run, //
@@ -25,32 +22,16 @@ use crate::{
         Try,
         Work, //
     },
-    range::PageRange,
+    prelude::*,
     replica::replicas::Drafts,
     space::{
         address_space::MapLock,
         context::Context,
         directory::Enter,
         watch::Read, //
-    },
-    sys::{
-        self,
-        MapRun, //
     }, //
 };
-use kernel::{
-    bindings,
-    mm::device::{
-        hmm::{
-            self,
-            PagePfn, //
-        },
-        vma as vma_info, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::mm::device::vma as vma_info;
 
 /// What a run is.
 #[derive(Clone, Copy)]
@@ -77,12 +58,11 @@ impl Part<'_> {
         let pfns = peek(range, pfns)?;
         let wanted = slots(piece, range);
         let start = range.start_byte() as usize;
-        let seq = at.watch.read_begin();
 
         if let Some(want) = self.populate(at) {
             pfns.get_mut(wanted.clone()).ok_or(EFAULT)?.fill(want);
         }
-        let mut read = match hmm::read(at.mmap, seq, start, pfns, Some(owner())) {
+        let mut read = match at.read(range, pfns) {
             Ok(read) => read,
             Err(e) if e == EBUSY => return Ok(Try::Collision),
             // A page that user space would have to supply.
@@ -198,7 +178,7 @@ impl Part<'_> {
             }
             other => other?,
         }
-        pmap.prepare(range.start_byte() as usize, range.len_bytes() as usize)?;
+        pmap.prepare(range)?;
         Ok(true)
     }
 
@@ -254,10 +234,8 @@ pub(crate) fn all_local(
     range: PageRange,
     pfns: &[PagePfn],
 ) -> bool {
-    pfns.get(slots(piece, range)).is_some_and(|pfns| {
-        pfns.iter()
-            .all(|pfn| pfn.pfn().is_some_and(|pfn| memory.map.page(pfn).is_some()))
-    })
+    pfns.get(slots(piece, range))
+        .is_some_and(|pfns| pfns.iter().all(|pfn| memory.has(*pfn)))
 }
 
 /// Returns whether all pages of `piece` are in the memory, or have a copy there.
@@ -270,11 +248,7 @@ fn all_near(
 ) -> bool {
     (piece.first()..piece.end())
         .zip(pfns.get(slots(piece, range)).unwrap_or(&[]))
-        .all(|(page, pfn)| {
-            pfn.pfn()
-                .is_some_and(|frame| memory.map.page(frame).is_some())
-                || copy_of(drafts, page, *pfn).is_some()
-        })
+        .all(|(page, pfn)| memory.has(*pfn) || copy_of(drafts, page, *pfn).is_some())
 }
 
 /// Returns the page of device memory that is a copy of what was read.

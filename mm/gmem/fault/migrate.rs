@@ -4,10 +4,7 @@
 
 use crate::{
     device::{
-        memory::{
-            owner,
-            Memory, //
-        },
+        memory::Memory,
         pools::Tenant, //
     },
     fault::{
@@ -29,19 +26,13 @@ use crate::{
         }, //
     },
     policy::unit::SLOT_PAGES,
-    range::PageRange,
+    prelude::*,
     reclaim::host_room::Room,
     space::thrash::Turn, //
 };
-use kernel::{
-    mm::device::{
-        hmm,
-        mmap::MmapGuard,
-        vma as vma_info, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+use kernel::mm::device::{
+    mmap::MmapGuard,
+    vma as vma_info, //
 };
 
 /// What is known of the pages that are to come.
@@ -87,9 +78,7 @@ impl Part<'_> {
         let moves = at.moves;
         let demand = self.request.purpose.is_demand();
         let pfns = peek(range, &mut work.batch.pfns)?;
-        let seq = at.watch.read_begin();
-        let start = range.start_byte() as usize;
-        let Ok(read) = hmm::read(at.mmap, seq, start, pfns, Some(owner())) else {
+        let Ok(read) = at.read(range, pfns) else {
             return Ok(Brought::Collision);
         };
         if moves >= MAX_MOVES || all_local(memory, at.piece, range, &read) {
@@ -231,10 +220,8 @@ impl Part<'_> {
         let _room = Room::take(wanted.range.count() as usize)?;
         let pfns = peek(wanted.at.piece, &mut work.batch.pfns)?;
         pfns.fill(self.want());
-        let seq = wanted.at.watch.read_begin();
-        let start = wanted.at.piece.start_byte() as usize;
         // If that fails the read behind it says why.
-        let _ = hmm::read(wanted.at.mmap, seq, start, pfns, Some(owner()));
+        let _ = wanted.at.read(wanted.at.piece, pfns);
         Ok(())
     }
 
@@ -247,9 +234,7 @@ impl Part<'_> {
     ) -> Result<bool> {
         let pages = pages.intersect(wanted.range).ok_or(EFAULT)?;
         let pfns = peek(pages, &mut work.batch.pfns)?;
-        let seq = wanted.at.watch.read_begin();
-        let start = pages.start_byte() as usize;
-        let read = hmm::read(wanted.at.mmap, seq, start, pfns, Some(owner()));
+        let read = wanted.at.read(pages, pfns);
 
         Ok(read.is_ok_and(|read| read.iter().all(|pfn| pfn.pfn().is_some())))
     }

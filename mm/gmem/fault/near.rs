@@ -7,17 +7,10 @@ use crate::{
         Attempt,
         Part, //
     },
+    prelude::*,
     space::watch::Read, //
 };
-use core::ops::Range;
-use kernel::{
-    mm::device::hmm::{
-        self,
-        PagePfn, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*, //
-};
+use kernel::mm::device::hmm;
 
 impl Part<'_> {
     /// Notes of what was read what is in device memory. Returns `false` if it is stale.
@@ -53,10 +46,7 @@ impl Part<'_> {
             if !wanted.contains(&i) || !pfn.is_device_private() {
                 continue;
             }
-            let local = pfn
-                .pfn()
-                .zip(self.memory)
-                .is_some_and(|(pfn, memory)| memory.map.page(pfn).is_some());
+            let local = self.memory.is_some_and(|memory| memory.has(*pfn));
             if (local || may_come) && (pfn.is_writable() || !write) {
                 continue;
             }

@@ -9,38 +9,26 @@ use crate::{
     },
     device::{
         dmem::Payer,
-        memory::Memory,
+        memory::{
+            owner,
+            Memory, //
+        },
         scratch::Batch, //
     },
     policy::fault_size,
-    range::{
-        PageRange,
-        BLOCK_PAGES, //
-    },
+    prelude::*,
     reclaim::waiting::Waiting,
     space::{
         address_space::Watch,
         context::Context,
-        mapping::policy_allows, //
-    },
-    sys, //
+        mapping::policy_allows,
+        watch::Read, //
+    }, //
 };
-use kernel::{
-    bindings,
-    mm::{
-        device::{
-            hmm::PagePfn,
-            mmap::MmapGuard,
-            vma::{
-                self as vma_info,
-                MmapVma, //
-            }, //
-        },
-        virt::VmaRef,
-        MmWithUser, //
-    },
-    prelude::*,
-    sync::Arc, //
+use kernel::mm::device::{
+    hmm,
+    mmap::MmapGuard,
+    vma as vma_info, //
 };
 
 /// How often pages are brought to the device before they are mapped where they are: the first try
@@ -136,6 +124,18 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// Reads what the CPU page table says of `range` into `pfns`, which say what is to be faulted
+    /// in.
+    pub(crate) fn read<'a>(
+        &'a self,
+        range: PageRange,
+        pfns: &'a mut [PagePfn],
+    ) -> Result<Read<'a>> {
+        let seq = self.watch.read_begin();
+
+        hmm::read(self.mmap, seq, range.bytes().start, pfns, Some(owner()))
+    }
+
     /// Returns whether pages that were not to be had in this try may move in the next one.
     pub(crate) fn may_come(&self) -> bool {
         self.movable.is_some() && self.moves + 1 < MAX_MOVES
@@ -225,6 +225,6 @@ impl Part<'_> {
             // Where others leave piece by piece, a walk comes so, too.
             expected: !memory.worker.is_scarce() && self.context.walks.expect(piece.first()),
         };
-        Ok(fault.choose().ok_or(EFAULT)?.range)
+        fault.choose().ok_or(EFAULT)
     }
 }

@@ -6,14 +6,13 @@
 //! the block should stay on the host, where the CPU uses it as it is and devices reach it remotely.
 
 use crate::{
-    range::PageRange,
+    prelude::*,
     space::{
         address_space::Space,
         thrash::Hold, //
     }, //
 };
 use kernel::{
-    sync::Arc,
     time::msecs_to_jiffies,
     workqueue::{
         self,

@@ -19,7 +19,7 @@ use crate::{
         serve, //
     },
     migrate::to_host,
-    range::PageRange,
+    prelude::*,
     space::{
         address_space::Space,
         context::{
@@ -27,21 +27,11 @@ use crate::{
             MAX_CONTEXTS, //
         },
         mapping, //
-    },
-    sys, //
+    }, //
 };
 use kernel::{
-    bindings,
-    mm::{
-        device::{
-            vma as vma_info,
-            PMD_PAGES, //
-        },
-        MmWithUser, //
-    },
-    page::PAGE_SIZE,
-    prelude::*,
-    sync::Arc, //
+    mm::device::vma as vma_info,
+    page::PAGE_SIZE, //
 };
 
 /// Prefetches to a device: the first context brings the pages, the others map them.
@@ -137,16 +127,16 @@ fn from_others(mm: &MmWithUser, range: PageRange) -> Result {
 /// Reads in what is in swap.
 fn read_in(mm: &MmWithUser, range: PageRange) -> Result {
     for_each_mapped(mm, range, |piece| {
-        let (start, end) = (piece.start_byte() as usize, piece.end_byte() as usize);
+        let bytes = piece.bytes();
         let readable = {
             let mmap = mm.mmap_read_lock();
             // Where the mapping changed since it was found there is nothing to read in any more.
-            vma_info::first_in(&mmap, start, end).is_some_and(|vma| {
+            vma_info::first_in(&mmap, bytes.clone()).is_some_and(|vma| {
                 mapping::pages_of(vma).covers(piece) && vma.flags() & bindings::VM_READ != 0
             })
         };
         if readable {
-            sys::populate(mm, start, end - start)?;
+            sys::populate(mm, bytes.start, bytes.len())?;
         }
         Ok(())
     })
@@ -164,9 +154,7 @@ fn for_each_mapped(
         let rest = PageRange::new(next, range.end()).ok_or(EINVAL)?;
         let piece = {
             let mmap = mm.mmap_read_lock();
-            let Some(vma) =
-                vma_info::first_in(&mmap, rest.start_byte() as usize, rest.end_byte() as usize)
-            else {
+            let Some(vma) = vma_info::first_in(&mmap, rest.bytes()) else {
                 break;
             };
             rest.intersect(mapping::pages_of(vma))

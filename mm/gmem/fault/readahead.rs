@@ -16,15 +16,12 @@ use crate::{
         serve, //
     },
     policy::readahead::MAX_WINDOW,
-    range::PageRange,
+    prelude::*,
     space::context::Context, //
 };
-use kernel::{
-    sync::Arc,
-    workqueue::{
-        self,
-        WorkItem, //
-    }, //
+use kernel::workqueue::{
+    self,
+    WorkItem, //
 };
 
 /// The part of a full device's memory that may come ahead at a time.

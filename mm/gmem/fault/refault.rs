@@ -13,20 +13,11 @@ use crate::{
         map::touch,
         part::Request, //
     },
-    range::PageRange,
+    prelude::*,
     space::{
         context::Context,
         entry::Entry, //
-    },
-    sys::{
-        self,
-        MapRun, //
     }, //
-};
-use kernel::{
-    bindings,
-    mm::MmWithUser,
-    page::PAGE_SHIFT, //
 };
 
 /// Who asks.
@@ -64,8 +55,7 @@ pub(super) fn serve(context: &Context, mm: &MmWithUser, request: Request) -> Opt
     } = asked.answer()?;
     {
         let _charging = sys::Charging::to(mm);
-        let (start, len) = (pages.start_byte(), pages.len_bytes());
-        pmap.prepare(start as usize, len as usize).ok()?;
+        pmap.prepare(pages).ok()?;
     }
     let map = space.lock_map();
     if space.directory.taken() != taken {

@@ -12,10 +12,7 @@
 
 use crate::{
     device::{
-        memory::{
-            owner,
-            Memory, //
-        },
+        memory::Memory,
         units::Spot, //
     },
     fault::{
@@ -31,7 +28,7 @@ use crate::{
             Work, //
         }, //
     },
-    range::PageRange,
+    prelude::*,
     reclaim::evict,
     replica::{
         replicas::{
@@ -44,17 +41,7 @@ use crate::{
             WINDOW,
             WINDOW_ORDER, //
         }, //
-    },
-    sys, //
-};
-use kernel::{
-    mm::device::hmm::{
-        self,
-        PagePfn, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+    }, //
 };
 
 /// What copies are made of, and where.
@@ -80,26 +67,24 @@ impl Part<'_> {
             .intersect(at.vma_pages)
             .ok_or(EFAULT)?;
         // Populates what is wanted. If that fails the read behind it says why.
-        let seq = at.watch.read_begin();
         let pfns = peek(range, &mut work.batch.pfns)?;
         if let Some(wanted) = pfns.get_mut(slots(at.piece, range)) {
             wanted.fill(PagePfn::READ);
         }
-        let start = range.start_byte() as usize;
         let copying = Copying { at, memory, lease };
-        let mut drafts = match hmm::read(at.mmap, seq, start, pfns, Some(owner())) {
+        let mut drafts = match at.read(range, pfns) {
             Ok(_) => match self.duplicate(&copying, range, work) {
                 Err(_) if work.waiting.pauses(memory) => return Ok(Try::Pause),
                 Err(_) if work.waiting.must_pause() => {
                     if self.request.purpose == Purpose::Prefetch {
                         return Err(ENOSPC);
                     }
-                    Drafts::none()
+                    Drafts::default()
                 }
                 drafts => drafts?,
             },
             Err(e) if e == EBUSY => return Ok(Try::Collision),
-            Err(_) => Drafts::none(),
+            Err(_) => Drafts::default(),
         };
         self.map(at, range, &mut drafts, work)
     }

@@ -28,7 +28,7 @@ use crate::{
         },
         refault, //
     },
-    range::PageRange,
+    prelude::*,
     reclaim::waiting::Waiting,
     replica::{
         replicas::Drafts,
@@ -38,21 +38,14 @@ use crate::{
         address_space::Watch,
         context::Context,
         mapping, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    mm::{
-        device::{
-            mmap::{
-                MmapGuard,
-                StillGuard, //
-            },
-            vma as vma_info, //
-        },
-        MmWithUser, //
+use kernel::mm::device::{
+    mmap::{
+        MmapGuard,
+        StillGuard, //
     },
-    prelude::*, //
+    vma as vma_info, //
 };
 
 /// How often a block is tried again because the CPU page table changed meanwhile.
@@ -132,8 +125,7 @@ fn count(context: &Context, request: Request, waited: bool, result: &Result) {
         parts.stats.demands.add(1);
         parts.stats.waits.add(usize::from(waited));
     }
-    let (start, len) = (range.start_byte() as usize, range.len_bytes() as usize);
-    sys::trace_fault(parts.id, start, len, access, result);
+    sys::trace_fault(parts.id, range.bytes(), access, result);
 }
 
 /// An error, and where to go on when it does not end the request.
@@ -230,8 +222,7 @@ impl Part<'_> {
 
     fn attempt(&self, rest: PageRange, start: &Start<'_>, work: &mut Work<'_>) -> Result<Try> {
         let hole = self.hole();
-        let bytes = rest.start_byte() as usize..rest.end_byte() as usize;
-        let vma = vma_info::first_in(start.mmap, bytes.start, bytes.end).ok_or(hole)?;
+        let vma = vma_info::first_in(start.mmap, rest.bytes()).ok_or(hole)?;
         // hmadvise(2) takes this lock, too, and so sees the result of this attempt.
         let _block = self.context.space.lock_block(rest);
         let (advised, attributes) = self.attributes(rest.first());
@@ -274,7 +265,7 @@ impl Part<'_> {
             if ahead {
                 return Ok(Try::Remote(piece.end()));
             }
-            return self.map(&at, range, &mut Drafts::none(), work);
+            return self.map(&at, range, &mut Drafts::default(), work);
         };
         let pinned = attributes.pinned == Some(self.context.device.parts.id);
         let wanted = Wanted {
@@ -298,6 +289,6 @@ impl Part<'_> {
             Brought::Again => return Ok(Try::Movable),
             Brought::Pause => return Ok(Try::Pause),
         };
-        self.map(&at, range, &mut Drafts::none(), work)
+        self.map(&at, range, &mut Drafts::default(), work)
     }
 }

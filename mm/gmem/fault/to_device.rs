@@ -26,29 +26,18 @@ use crate::{
             origin_of, //
         }, //
     },
-    range::PageRange,
+    prelude::*,
     reclaim::{
         evict,
         waiting::Waiting, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    mm::device::{
-        migrate::{
-            Migration,
-            Select,
-            Source, //
-        },
-        vma::{
-            self as vma_info,
-            MmapVma, //
-        },
-        PMD_PAGES, //
+use kernel::mm::device::{
+    migrate::{
+        Select,
+        Source, //
     },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+    vma as vma_info, //
 };
 
 /// Pages are taken from the device in runs of this many where no whole chunk can be had: 64 KiB.
@@ -200,10 +189,9 @@ pub(crate) fn to_device(job: &Job<'_>, work: &mut Work<'_>) -> Result<Moved> {
     let short = dst.pages() < pages;
     // What was evicted for it counts, too. The room is there when it is tried again.
     work.waiting.move_pages(dst.pages().min(pages))?;
-    let bytes = job.range.start_byte() as usize..job.range.end_byte() as usize;
+    let bytes = job.range.bytes();
     let select = Select {
         host: true,
-        device: true,
         huge: job.range.is_block(),
     };
     let Batch { arrays, runs, .. } = &mut *work.batch;

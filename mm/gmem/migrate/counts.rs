@@ -13,20 +13,11 @@ use crate::{
         origin_of,
         Piece, //
     },
-    sys, //
+    prelude::*, //
 };
-use kernel::{
-    mm::device::{
-        migrate::{
-            Committed,
-            Migration,
-            Source, //
-        },
-        PMD_PAGES, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+use kernel::mm::device::migrate::{
+    Committed,
+    Source, //
 };
 
 /// Pages on their way to a device, by where they come from.

@@ -11,14 +11,6 @@ use crate::{
         self,
         FolioStock, //
     },
-    range::PageRange, //
-};
-use kernel::{
-    mm::{
-        device::folio::LockedFolio,
-        virt::VmaRef, //
-    },
-    page::PAGE_SHIFT,
     prelude::*, //
 };
 

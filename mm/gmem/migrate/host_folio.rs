@@ -2,18 +2,8 @@
 
 //! Host folios for pages that leave a device. All are locked, and dirty.
 
-use core::ptr::{
-    null_mut,
-    NonNull, //
-};
-use kernel::{
-    bindings,
-    mm::{
-        device::folio::LockedFolio,
-        virt::VmaRef, //
-    },
-    prelude::*, //
-};
+use crate::prelude::*;
+use core::ptr::null_mut;
 
 /// Returns whether the host can give so many pages and is not short of memory then.
 pub(crate) fn host_has_room(pages: usize) -> bool {

@@ -11,24 +11,9 @@ use crate::{
         }, //
     },
     migrate::host_folio,
-    range::PAGE_SIZE,
-    sys::{
-        self,
-        CopyRun, //
-    }, //
-};
-use core::ops::Range;
-use kernel::{
-    mm::device::{
-        migrate::{
-            Migration,
-            Source, //
-        },
-        PMD_PAGES, //
-    },
-    page::PAGE_SHIFT,
     prelude::*, //
 };
+use kernel::mm::device::migrate::Source;
 
 /// One page of a migration, or one huge page.
 #[derive(Clone, Copy)]
@@ -134,16 +119,13 @@ fn bounce(dst: &Mmu, src: &Mmu, run: &CopyRun) -> Result {
     let mut done = 0;
 
     while done < run.len {
-        src.copy_from_dev(&[CopyRun {
-            dev_addr: run.other.wrapping_add(done),
+        let one = |first: u64| CopyRun {
+            dev_addr: first.wrapping_add(done),
             other: host,
             len: PAGE_SIZE,
-        }])?;
-        dst.copy_to_dev(&[CopyRun {
-            dev_addr: run.dev_addr.wrapping_add(done),
-            other: host,
-            len: PAGE_SIZE,
-        }])?;
+        };
+        src.copy_from_dev(&[one(run.other)])?;
+        dst.copy_to_dev(&[one(run.dev_addr)])?;
         done = done.wrapping_add(PAGE_SIZE);
     }
     Ok(())

@@ -18,28 +18,15 @@ use crate::{
             Outcome, //
         }, //
     },
-    range::PageRange,
-    space::mapping,
-    sys, //
+    prelude::*,
+    space::mapping, //
 };
-use kernel::{
-    mm::{
-        device::{
-            migrate::Migration,
-            vma as vma_info,
-            PMD_PAGES, //
-        },
-        MmWithUser, //
-    },
-    prelude::*, //
-};
+use kernel::mm::device::vma as vma_info;
 
 /// Takes the device pages of `range`, which is in one mapping, home. Returns whether any came: if
 /// not, there were none, or trying again does not help now.
 pub(crate) fn take_home(mm: &MmWithUser, range: PageRange) -> bool {
-    let mut devices = 0;
-    registry::for_each(|_| devices += 1);
-    if devices == 0 {
+    if registry::all().next().is_none() {
         return false;
     }
     let Ok(mut scratch) = Scratch::new(PMD_PAGES.min(range.count() as usize)) else {
@@ -64,14 +51,13 @@ fn take(
     block: PageRange,
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Result<Outcome> {
-    let (start, end) = (block.start_byte() as usize, block.end_byte() as usize);
     let mmap = mm.mmap_read_lock();
-    let vma = vma_info::first_in(&mmap, start, end).ok_or(ENOMEM)?;
+    let vma = vma_info::first_in(&mmap, block.bytes()).ok_or(ENOMEM)?;
     let part = block
         .intersect(mapping::pages_of(vma))
         .filter(|_| vma_info::is_anonymous(vma))
         .ok_or(EINVAL)?;
-    let bytes = part.start_byte() as usize..part.end_byte() as usize;
+    let bytes = part.bytes();
     let select = to_host::select(part);
     let m = Migration::from_vma(vma, bytes.clone(), select, owner(), arrays)?;
     if m.is_empty() {
@@ -79,11 +65,6 @@ fn take(
     }
     let home = Home::advised(vma, part.first());
     let mut rooms = Rooms::new(&home, part);
-    Ok(to_host::bring(
-        m,
-        true,
-        bytes.start,
-        runs,
-        |order, index| rooms.folio(order, index),
-    ))
+    let alloc = |order, index| rooms.folio(order, index);
+    Ok(to_host::bring(m, true, bytes.start, runs, alloc))
 }

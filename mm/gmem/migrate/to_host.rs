@@ -22,44 +22,24 @@ use crate::{
             Piece, //
         }, //
     },
-    range::PageRange,
-    sys, //
+    prelude::*, //
 };
 use kernel::{
-    mm::device::{
-        folio::LockedFolio,
-        migrate::{
-            Committed,
-            Migration,
-            Select,
-            Source, //
-        },
-        vma::MmapVma,
-        PMD_ORDER,
-        PMD_PAGES, //
+    mm::device::migrate::{
+        Committed,
+        Select,
+        Source, //
     },
-    page::PAGE_SHIFT,
-    prelude::*,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    time::delay::fsleep, //
 };
 
 /// Selects what of `range` is on a device.
 pub(crate) fn select(range: PageRange) -> Select {
     Select {
+        host: false,
         huge: range.is_block(),
-        ..DEVICE_ONLY
     }
 }
-
-/// Selects what is on a device.
-pub(crate) const DEVICE_ONLY: Select = Select {
-    host: false,
-    device: true,
-    huge: true,
-};
 
 /// What a round of bringing pages home achieved.
 #[derive(Default)]
@@ -245,7 +225,7 @@ pub(crate) fn prefetch(
     Scratch { arrays, runs }: &mut Scratch,
 ) -> Result {
     const ROUNDS: usize = 10;
-    let bytes = range.start_byte() as usize..range.end_byte() as usize;
+    let bytes = range.bytes();
     let select = select(range);
     let home = match node {
         Some(node) => Home::on(vma, node),

@@ -44,16 +44,10 @@ impl<T: DerefMut<Target = [Churn]>> Churns<T> {
         Self(entries)
     }
 
-    fn entry(&mut self, key: Key) -> Option<&mut Churn> {
-        let len = self.0.len() as u64;
-        let at = (u64::from(key.hash()).wrapping_mul(len) >> 32) as usize;
-        self.0.get_mut(at)
-    }
-
     /// Notes that a block that arrived at `arrived` was evicted.
     pub(crate) fn evicted(&mut self, key: Key, arrived: u32, now: u32) {
         let early = now.wrapping_sub(arrived) < SOON;
-        let Some(entry) = self.entry(key) else {
+        let Some(entry) = key.entry_of(&mut self.0) else {
             return;
         };
         let again = entry.key == Some(key) && arrived.wrapping_sub(entry.left) < SOON;
@@ -73,7 +67,7 @@ impl<T: DerefMut<Target = [Churn]>> Churns<T> {
     /// Returns whether a block that is asked for would only be evicted again. It is as good as new
     /// then: the caller leaves it on the host for a while.
     pub(crate) fn is_pushed_out(&mut self, key: Key, now: u32) -> bool {
-        let Some(entry) = self.entry(key) else {
+        let Some(entry) = key.entry_of(&mut self.0) else {
             return false;
         };
         let soon = now.wrapping_sub(entry.left) < SOON;

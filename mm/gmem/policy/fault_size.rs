@@ -30,24 +30,16 @@ pub(crate) struct Fault {
     pub(crate) expected: bool,
 }
 
-/// What is brought to the device.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Block {
-    /// The pages: at least the one that is needed, all in the VMA and in one block of 2 MiB.
-    pub(crate) range: PageRange,
-    /// Whole and aligned, so that one large folio can hold it.
-    pub(crate) huge: bool,
-}
-
 impl Fault {
-    /// Chooses the block: 2 MiB where a large folio may be and is worth it, else the 64 KiB around
-    /// the page and around what the hint names, else the page alone. `None` if the page is not in
-    /// the VMA.
+    /// Chooses what is brought to the device: at least the page that is needed, all in the VMA and
+    /// in one block of 2 MiB. That is 2 MiB where a large folio may be and is worth it, else the
+    /// 64 KiB around the page and around what the hint names, else the page alone. `None` if the
+    /// page is not in the VMA.
     ///
     /// Where there is room, large is always worth it. Where others have to leave for it, a fault
     /// in the middle of nowhere brings 64 KiB: of 2 MiB, the other 31 parts would be moved in
     /// vain, twice. A walk and a hint say that the rest will be used.
-    pub(crate) fn choose(&self) -> Option<Block> {
+    pub(crate) fn choose(&self) -> Option<PageRange> {
         if !self.vma.has(self.page) {
             return None;
         }
@@ -56,10 +48,7 @@ impl Fault {
 
         let worth = !self.scarce || self.expected || self.hint.covers(block);
         if worth && self.huge_allowed && self.vma.covers(block) && block.count() <= self.room {
-            return Some(Block {
-                range: block,
-                huge: true,
-            });
+            return Some(block);
         }
         let run = page.align_out(RUN_ORDER);
         let wide = self
@@ -67,12 +56,10 @@ impl Fault {
             .intersect(block)
             .filter(|hint| hint.has(self.page))
             .map_or(run, |hint| hint.align_out(RUN_ORDER));
-        let range = [wide, run]
+        [wide, run]
             .into_iter()
             .filter_map(|range| range.intersect(self.vma))
             .find(|range| range.count() <= self.room)
-            .unwrap_or(page);
-
-        Some(Block { range, huge: false })
+            .or(Some(page))
     }
 }

@@ -27,11 +27,18 @@ impl Key {
         Self(self.0.wrapping_add(slots))
     }
 
-    /// A number without pattern, for tables.
-    pub(crate) const fn hash(self) -> u32 {
-        (self.0 as u64)
-            .wrapping_mul(0xd6e8_feb8_6659_fd93)
-            .wrapping_shr(32) as u32
+    /// The place of the data in a table with so many places.
+    const fn place(self, places: usize) -> usize {
+        let hash = (self.0 as u64).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32;
+
+        // The upper half of the product is a number below `places`.
+        (hash.wrapping_mul(places as u64) >> 32) as usize
+    }
+
+    /// The entry of the data in a table in which it has one place.
+    pub(super) fn entry_of<T>(self, entries: &mut [T]) -> Option<&mut T> {
+        let place = self.place(entries.len());
+        entries.get_mut(place)
     }
 }
 
@@ -70,9 +77,7 @@ pub(crate) fn take(ghosts: &mut [Ghost], key: Key) -> Option<u32> {
 }
 
 fn bucket(ghosts: &mut [Ghost], key: Key) -> &mut [Ghost] {
-    let buckets = (ghosts.len() / WAYS) as u64;
-    // The upper half of the product is a number below `buckets`.
-    let at = (u64::from(key.hash()).wrapping_mul(buckets) >> 32) as usize;
+    let at = key.place(ghosts.len() / WAYS);
     ghosts
         .get_mut(at.saturating_mul(WAYS)..)
         .and_then(|rest| rest.get_mut(..WAYS))

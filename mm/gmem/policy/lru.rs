@@ -41,14 +41,6 @@ pub(crate) struct Lru {
 }
 
 impl Lru {
-    /// Makes an empty list.
-    pub(crate) const fn new() -> Self {
-        Self {
-            oldest: None,
-            newest: None,
-        }
-    }
-
     /// The number used longest ago.
     pub(crate) const fn oldest(&self) -> Option<u32> {
         self.oldest

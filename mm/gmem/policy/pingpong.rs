@@ -58,16 +58,10 @@ impl<T: DerefMut<Target = [Bounce]>> Bounces<T> {
         Self(entries)
     }
 
-    fn entry(&mut self, key: Key) -> Option<&mut Bounce> {
-        let len = self.0.len() as u64;
-        let at = (u64::from(key.hash()).wrapping_mul(len) >> 32) as usize;
-        self.0.get_mut(at)
-    }
-
     /// Notes that a block moved to `side` because that side asked for it at `asked_us`: a fault of
     /// the device or of the CPU. What eviction or a program moves is not noted.
     pub(crate) fn moved(&mut self, key: Key, side: Side, asked_us: u64, now_us: u64) {
-        let Some(entry) = self.entry(key) else {
+        let Some(entry) = key.entry_of(&mut self.0) else {
             return;
         };
         let known = entry.key == key && entry.moved_us != 0;
@@ -99,7 +93,7 @@ impl<T: DerefMut<Target = [Bounce]>> Bounces<T> {
     /// Notes that a block was evicted as soon as it came, too often. Returns until when it should
     /// stay where it is.
     pub(crate) fn pushed_out(&mut self, key: Key, now_us: u64) -> u64 {
-        let Some(entry) = self.entry(key) else {
+        let Some(entry) = key.entry_of(&mut self.0) else {
             return now_us;
         };
         let since = now_us.saturating_sub(entry.moved_us.max(entry.until_us));
@@ -115,7 +109,7 @@ impl<T: DerefMut<Target = [Bounce]>> Bounces<T> {
 
     /// Until when should the block stay where it is? `None` if it may move.
     pub(crate) fn stays_until(&mut self, key: Key, now_us: u64) -> Option<u64> {
-        let entry = self.entry(key)?;
+        let entry = key.entry_of(&mut self.0)?;
         (entry.key == key && now_us < entry.until_us).then_some(entry.until_us)
     }
 }

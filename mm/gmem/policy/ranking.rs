@@ -99,12 +99,12 @@ pub(crate) struct Ranking<S, G> {
 
 impl<S: DerefMut<Target = [Slot]>, G: DerefMut<Target = [Ghost]>> Ranking<S, G> {
     /// Ranks nothing yet.
-    pub(crate) const fn new(slots: S, ghosts: G) -> Self {
+    pub(crate) fn new(slots: S, ghosts: G) -> Self {
         Self {
             slots,
             ghosts,
-            hot: Lru::new(),
-            cold: Lru::new(),
+            hot: Lru::default(),
+            cold: Lru::default(),
             hot_slots: 0,
             now: 0,
         }

@@ -65,21 +65,17 @@ pub(crate) struct Ahead {
 }
 
 impl Default for Ahead {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Ahead {
     /// Knows no walk.
-    pub(crate) const fn new() -> Self {
+    fn default() -> Self {
         Self {
             streams: [None; STREAMS],
             clock: 0,
             largest: MAX_WINDOW,
         }
     }
+}
 
+impl Ahead {
     /// Notes that the context faulted, and that `brought` - the faulting pages and what came with
     /// them - is on the device now. Returns what to bring ahead of the walk that this fault is a
     /// step of. The caller cuts the window to the VMA, and brings it only if it need not evict

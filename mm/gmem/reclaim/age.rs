@@ -14,9 +14,8 @@ use crate::{
         Seen,
         Unit, //
     },
-    range::PageRange,
-    space::address_space::Space,
-    sys, //
+    prelude::*,
+    space::address_space::Space, //
 };
 
 /// Asks the contexts of the device about a unit.
@@ -24,7 +23,8 @@ use crate::{
 /// Takes the map lock of the address space that had it last, if the directory says that a context
 /// maps it.
 pub(crate) fn ask(memory: &Memory, unit: Unit, spot: Spot) -> Seen {
-    if !memory.is_used(unit.first_page(), unit.pages()) {
+    let chunks = memory.chunks();
+    if !chunks.is_used(unit.first_page(), unit.pages()) {
         return Seen::Gone;
     }
     let pages = PageRange::with_count(spot.page, unit.pages() as u64);
@@ -46,11 +46,7 @@ pub(crate) fn ask(memory: &Memory, unit: Unit, spot: Spot) -> Seen {
     }
     drop(map);
     if used {
-        sys::trace_used(
-            memory.parts().id,
-            pages.start_byte() as usize,
-            pages.len_bytes() as usize,
-        );
+        sys::trace_used(memory.parts().id, pages.bytes());
         Seen::Used
     } else {
         Seen::Idle

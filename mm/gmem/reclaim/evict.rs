@@ -26,6 +26,7 @@ use crate::{
         },
         to_host, //
     },
+    prelude::*,
     reclaim::{
         to_peer::{
             self,
@@ -38,25 +39,11 @@ use crate::{
         },
         waiting::Waiting, //
     },
-    space::replicas,
-    sys, //
+    space::replicas, //
 };
-use core::ops::Range;
 use kernel::{
-    mm::device::{
-        migrate::{
-            split_device_folio,
-            Migration, //
-        },
-        PMD_PAGES, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    mm::device::migrate::split_device_folio,
+    time::delay::fsleep, //
 };
 
 /// How many units one caller tries to evict before it does without.
@@ -239,12 +226,7 @@ fn pages(memory: &Memory, first: usize, nr: usize, spot: Option<Spot>) -> Result
         // What is still there is in use for a moment. Others are worth less.
         Ok(pages)
     };
-    sys::trace_evict(
-        memory.parts().id,
-        first,
-        result.unwrap_or(0),
-        &result.map(|_| ()),
-    );
+    sys::trace_evict(memory.parts().id, first, &result);
     result.map(|home| Left { home, dropped })
 }
 
@@ -333,7 +315,7 @@ pub(crate) fn everything(memory: &Memory) -> Result {
         let mut refused = true;
         for index in 0..memory.nr_chunks() {
             let page = index * PMD_PAGES;
-            if memory.chunk_used(page) == 0 {
+            if memory.chunks().live(index) == 0 {
                 continue;
             }
             match pages(memory, page, PMD_PAGES, None) {

@@ -2,12 +2,11 @@
 
 //! Room on the host for what a device cannot take.
 
-use crate::migrate::host_folio::host_has_room;
-use kernel::{
-    mm::device::PMD_PAGES,
-    prelude::*,
-    sync::lock::GlobalGuard, //
+use crate::{
+    migrate::host_folio::host_has_room,
+    prelude::*, //
 };
+use kernel::sync::lock::GlobalGuard;
 
 kernel::sync::global_lock! {
     // SAFETY: Initialized by `init()` before any other function of GMEM runs.

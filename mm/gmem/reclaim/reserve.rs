@@ -15,26 +15,16 @@ use crate::{
         registry::Device,
         units::Spot, //
     },
-    range::PageRange,
+    prelude::*,
     reclaim::{
         evict,
         waiting::Waiting, //
     },
-    space::mapping,
-    sys, //
+    space::mapping, //
 };
-use kernel::{
-    mm::{
-        device::{
-            vma as vma_info,
-            PMD_PAGES, //
-        },
-        virt::VmaRef,
-        MmWithUser,
-        MmapReadGuard, //
-    },
-    prelude::*,
-    sync::Arc, //
+use kernel::mm::{
+    device::vma as vma_info,
+    MmapReadGuard, //
 };
 
 /// How often room is made for pages that others unpin or map meanwhile.

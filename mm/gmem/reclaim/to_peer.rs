@@ -23,26 +23,15 @@ use crate::{
         pieces::for_each_piece, //
     },
     policy::unit::SLOT_PAGES,
-    range::PageRange,
+    prelude::*,
     space::{
         address_space::Space,
         mapping::policy_allows, //
     }, //
 };
-use kernel::{
-    mm::{
-        device::{
-            migrate::{
-                Migration,
-                Source, //
-            },
-            vma as vma_info, //
-        },
-        MmWithUser, //
-    },
-    page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+use kernel::mm::device::{
+    migrate::Source,
+    vma as vma_info, //
 };
 
 /// The part of a device's memory that has to be free for pages of others to come.
@@ -87,7 +76,7 @@ pub(crate) fn pages(
         // A chunk in pieces may belong to many: each goes by itself.
         for (piece, spot) in memory.units_of(first) {
             let (first, nr) = (piece.first_page(), piece.pages());
-            if memory.is_used(first, nr) {
+            if memory.chunks().is_used(first, nr) {
                 add(first, nr, spot);
             }
         }
@@ -191,7 +180,6 @@ fn is_welcome(space: &Space, spot: Spot, to: &Memory) -> bool {
     let Some(mmap) = mm.mmap_read_trylock() else {
         return !space.has_policy();
     };
-    let (start, end) = (page.start_byte() as usize, page.end_byte() as usize);
 
-    vma_info::first_in(&mmap, start, end).is_some_and(|vma| policy_allows(space, vma, page, to))
+    vma_info::first_in(&mmap, page.bytes()).is_some_and(|vma| policy_allows(space, vma, page, to))
 }

@@ -23,18 +23,13 @@ use crate::{
         Unit,
         Verdict, //
     },
+    prelude::*,
     reclaim::{
         age,
         waiting::Waiting, //
     }, //
 };
-use kernel::{
-    mm::device::{
-        migrate::split_device_folio,
-        PMD_PAGES, //
-    },
-    prelude::*, //
-};
+use kernel::mm::device::migrate::split_device_folio;
 
 /// How many chunks in use are passed over to find an idle one that counts against a limit.
 const PATIENCE: usize = 16;
@@ -60,7 +55,7 @@ pub(crate) struct Quest {
 
 impl Quest {
     /// Begins to look for `nr` pages.
-    pub(crate) const fn new(nr: usize) -> Self {
+    pub(crate) fn new(nr: usize) -> Self {
         Self {
             nr,
             hunt: Hunt::new(Search::new(nr)),
@@ -219,10 +214,10 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             low: Low::Respected,
-            tour: Tour::new(),
+            tour: Tour::default(),
             last: None,
             patience: PATIENCE,
         }

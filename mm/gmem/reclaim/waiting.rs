@@ -18,14 +18,12 @@ use crate::{
         worker::Worker, //
     },
     policy::unit::SLOT_PAGES,
+    prelude::*,
     reclaim::victim::Quest, //
 };
-use kernel::{
-    prelude::*,
-    time::{
-        msecs_to_jiffies,
-        Jiffies, //
-    }, //
+use kernel::time::{
+    msecs_to_jiffies,
+    Jiffies, //
 };
 
 /// So often a fault may let go of its locks for one block, whatever the size of the memory.
@@ -35,6 +33,7 @@ const MIN_PAUSES: usize = 128;
 const SEARCHES: usize = 12;
 
 /// How a fault gets its room.
+#[derive(Default)]
 pub(crate) struct Waiting {
     /// There was none at once.
     pub(crate) waited: bool,
@@ -56,15 +55,9 @@ impl Waiting {
     /// It did nothing yet.
     pub(crate) fn new() -> Self {
         Self {
-            waited: false,
-            quest: None,
-            no_chunk: false,
             bounded: true,
             left: msecs_to_jiffies(MAX_WAIT_MS),
-            looked: 0,
-            moved: 0,
-            must_pause: false,
-            pauses: 0,
+            ..Self::default()
         }
     }
 

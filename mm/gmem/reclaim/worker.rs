@@ -17,17 +17,14 @@ use crate::{
         memory::Memory,
         worker::Mark, //
     },
+    prelude::*,
     reclaim::{
         evict,
         victim::Hunt,
         waiting::Waiting, //
     }, //
 };
-use kernel::{
-    mm::device::PMD_PAGES,
-    sync::Arc,
-    workqueue::WorkItem, //
-};
+use kernel::workqueue::WorkItem;
 
 /// So many evictions in a row may come to nothing.
 const MAX_FAILURES: usize = 16;

@@ -13,10 +13,7 @@ use crate::{
         scratch::Runs,
         stats::Stats, //
     },
-    range::{
-        PageRange,
-        PAGE_SIZE, //
-    },
+    prelude::*,
     replica::source::{
         Lease,
         Originals,
@@ -24,15 +21,7 @@ use crate::{
         WINDOW_ORDER, //
     }, //
 };
-use kernel::{
-    page::PAGE_SHIFT,
-    prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode, //
-    },
-    sync::Arc, //
-};
+use kernel::rbtree::RBTreeNode;
 
 /// The first page of a window, and the device.
 pub(crate) type Key = (u64, u32);
@@ -209,21 +198,14 @@ impl Draft {
     }
 }
 
-/// The copies that a fault is about to enter.
+/// The copies that a fault is about to enter. By default there are none.
+#[derive(Default)]
 pub(crate) struct Drafts {
     pub(crate) list: KVec<Draft>,
     pub(crate) lease: Option<Lease>,
 }
 
 impl Drafts {
-    /// There are none.
-    pub(crate) const fn none() -> Self {
-        Self {
-            list: KVec::new(),
-            lease: None,
-        }
-    }
-
     /// There are none yet, but there is room for so many; `lease` is that of the file they are of.
     ///
     /// # Errors

@@ -2,17 +2,7 @@
 
 //! Host pages of which devices may have copies: nobody writes them without a notification.
 
-use crate::range::PageRange;
-use core::ptr::NonNull;
-use kernel::{
-    bindings,
-    mm::{
-        device::vma::MmapVma,
-        virt::VmaRef,
-        MmWithUser, //
-    },
-    page::PAGE_SHIFT, //
-};
+use crate::prelude::*;
 
 /// Copies are made of this many pages, 64 KiB, aligned: the run in which device memory is taken.
 pub(crate) const WINDOW: usize = 1 << WINDOW_ORDER;

@@ -11,7 +11,7 @@ use crate::{
         holds,
         registry::Device, //
     },
-    range::PageRange,
+    prelude::*,
     replica::replicas::Copies,
     space::{
         addresses::Addresses,
@@ -28,36 +28,13 @@ use crate::{
             self,
             Watcher, //
         }, //
-    },
-    sys, //
+    }, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
     impl_has_delayed_work,
-    mm::{
-        device::interval_notifier::IntervalNotifier,
-        Mm, //
-    },
+    mm::device::interval_notifier::IntervalNotifier,
     new_delayed_work,
-    new_mutex,
-    prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode, //
-    },
-    sync::{
-        aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        lock::{
-            mutex::MutexBackend,
-            Guard, //
-        },
-        Arc,
-        Mutex, //
-    },
+    rbtree::RBTreeNode,
     workqueue::DelayedWork, //
 };
 
@@ -75,7 +52,7 @@ pub(crate) struct Map {
 
 /// Proof that the map lock is held.
 pub(crate) struct MapLock<'a> {
-    map: Guard<'a, Map, MutexBackend>,
+    map: MutexGuard<'a, Map>,
     /// Copies that were dropped.
     dropped: usize,
 }
@@ -204,7 +181,7 @@ impl Space {
     }
 
     /// Takes the lock of a standalone space's addresses, under which its contexts stay the same.
-    pub(crate) fn lock_addresses(&self) -> Option<Guard<'_, Addresses, MutexBackend>> {
+    pub(crate) fn lock_addresses(&self) -> Option<MutexGuard<'_, Addresses>> {
         match &self.kind {
             Kind::Mirror(_) => None,
             Kind::Standalone(addresses) => Some(addresses.lock()),
@@ -253,7 +230,7 @@ impl Space {
     }
 
     /// Takes the lock of a 2 MiB block; never two at once.
-    pub(crate) fn lock_block(&self, block: PageRange) -> Option<Guard<'_, (), MutexBackend>> {
+    pub(crate) fn lock_block(&self, block: PageRange) -> Option<MutexGuard<'_, ()>> {
         let index = (block.first() >> crate::range::BLOCK_ORDER) as usize & (BLOCK_LOCKS - 1);
         self.blocks.get(index).map(|lock| lock.lock())
     }
@@ -285,12 +262,7 @@ impl Space {
         let _charging = sys::Charging::to(mm);
         let watcher = Watcher::new(self.clone(), chunk);
         let new = Arc::pin_init(
-            IntervalNotifier::new(
-                mm,
-                chunk.start_byte() as usize,
-                chunk.len_bytes() as usize,
-                watcher,
-            ),
+            IntervalNotifier::new(mm, chunk.bytes(), watcher),
             GFP_KERNEL_ACCOUNT,
         )?;
         let node = RBTreeNode::new(index, new.clone(), GFP_KERNEL_ACCOUNT)?;
@@ -314,7 +286,7 @@ impl Space {
 }
 
 impl<'a> MapLock<'a> {
-    fn new(map: Guard<'a, Map, MutexBackend>) -> Self {
+    fn new(map: MutexGuard<'a, Map>) -> Self {
         Self { map, dropped: 0 }
     }
 

@@ -3,20 +3,13 @@
 //! The addresses of a standalone address space.
 
 use crate::{
-    range::PageRange,
+    prelude::*,
     space::va::{
         self,
         Policy, //
     }, //
 };
-use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
-    prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNodeReservation, //
-    }, //
-};
+use kernel::rbtree::RBTreeNodeReservation;
 
 /// The addresses of a standalone space.
 pub(crate) struct Addresses {

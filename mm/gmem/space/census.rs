@@ -3,7 +3,7 @@
 //! What the directory knows of many pages, asked without a lock.
 
 use crate::{
-    range::PageRange,
+    prelude::*,
     space::directory::{
         bounds,
         entry,

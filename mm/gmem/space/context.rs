@@ -10,7 +10,7 @@ use crate::{
         registry::Device,
         scratch::Spares, //
     },
-    range::PageRange,
+    prelude::*,
     space::{
         address_space::{
             MapLock,
@@ -18,15 +18,11 @@ use crate::{
         },
         entry::Entry,
         walks::Walks, //
-    },
-    sys::MapRun, //
+    }, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
     impl_has_work,
     new_work,
-    prelude::*,
-    sync::Arc,
     workqueue::Work, //
 };
 
@@ -68,29 +64,24 @@ impl Context {
 
     /// Removes the entries of `pages`.
     pub(crate) fn release(&self, _map: &MapLock<'_>, pages: PageRange) {
-        self.pmap
-            .release(pages.start_byte() as usize, pages.len_bytes() as usize);
+        self.pmap.release(pages);
     }
 
     /// Tests and clears whether the device used `pages`.
     pub(crate) fn age(&self, _map: &MapLock<'_>, pages: PageRange) -> bool {
-        self.pmap
-            .age(pages.start_byte() as usize, pages.len_bytes() as usize)
+        self.pmap.age(pages)
     }
 
     /// Starts dropping cached translations of `pages`.
     pub(crate) fn flush_start(&self, _map: &MapLock<'_>, pages: PageRange) -> Option<u64> {
-        self.pmap
-            .flush_start(pages.start_byte() as usize, pages.len_bytes() as usize)
+        self.pmap.flush_start(pages)
     }
 
     /// Waits for a flush.
     pub(crate) fn flush_wait(&self, _map: &MapLock<'_>, seq: u64) {
         self.pmap.flush_wait(seq);
     }
-}
 
-impl Context {
     /// Attaches a page table of `device` to `space`.
     ///
     /// # Errors
@@ -130,7 +121,7 @@ impl Context {
             map.set_context(index, Some(this.clone()));
         }
         space.hold();
-        device.context_added();
+        *device.contexts.lock() += 1;
         Ok(this)
     }
 
@@ -172,7 +163,7 @@ impl Context {
         self.unpin();
         // Others may hold on to the context for a moment, but not to what the driver made.
         self.pmap.destroy();
-        self.device.context_removed();
+        *self.device.contexts.lock() -= 1;
         self.space.put();
     }
 }

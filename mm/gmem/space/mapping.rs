@@ -4,30 +4,19 @@
 
 use crate::{
     device::memory::Memory,
-    range::PageRange,
-    space::address_space::Space,
-    sys, //
+    prelude::*,
+    space::address_space::Space, //
 };
-use kernel::{
-    mm::{
-        device::vma::{
-            self as vma_info,
-            MmapVma, //
-        },
-        virt::VmaRef,
-        MmWithUser,
-        MmapReadGuard, //
-    },
-    prelude::*, //
+use kernel::mm::{
+    device::vma as vma_info,
+    MmapReadGuard, //
 };
 
 /// Returns the pages of a VMA.
 pub(crate) fn pages_of(vma: &VmaRef) -> PageRange {
-    PageRange::from_bytes(
-        vma.start() as u64,
-        vma.end().wrapping_sub(vma.start()) as u64,
-    )
-    .unwrap_or_default()
+    let len = vma.end().wrapping_sub(vma.start());
+
+    PageRange::from_bytes(vma.start() as u64, len as u64).unwrap_or_default()
 }
 
 /// Returns whether the program shares the VMA with devices, and they can use it.
@@ -43,9 +32,7 @@ pub(crate) fn for_each_vma(
 ) -> Result {
     let mut rest = range;
 
-    while let Some(vma) =
-        vma_info::first_in(mmap, rest.start_byte() as usize, rest.end_byte() as usize)
-    {
+    while let Some(vma) = vma_info::first_in(mmap, rest.bytes()) {
         let pages = pages_of(vma);
         if let Some(part) = rest.intersect(pages) {
             f(vma, part)?;
@@ -92,7 +79,7 @@ pub(crate) fn policy_allows(
     piece: PageRange,
     memory: &Memory,
 ) -> bool {
-    let nid = memory.hnid();
+    let nid = memory.hnid;
     let Some(node) = sys::policy_node(vma, piece.start_byte() as usize, nid) else {
         return true;
     };

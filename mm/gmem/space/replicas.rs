@@ -7,7 +7,7 @@ use crate::{
         holds::MAX_COPIES,
         memory::Memory, //
     },
-    range::PageRange,
+    prelude::*,
     replica::{
         replicas::{
             after,
@@ -29,10 +29,6 @@ use crate::{
         },
         directory::Directory, //
     }, //
-};
-use core::{
-    convert::Infallible,
-    ops::Range, //
 };
 
 /// Smallest key.
@@ -115,10 +111,9 @@ impl Space {
 
 /// Drops the copies that `which` names in all spaces.
 fn drop_all(which: impl Fn(Key, &Copy) -> bool) {
-    let _: core::result::Result<(), Infallible> = Space::try_for_each(|space| {
-        drop_copies(space, &which);
-        Ok(())
-    });
+    for space in Space::all() {
+        drop_copies(&space, &which);
+    }
 }
 
 /// Drops the copies in some pages, of one chunk, of the memory; returns how many pages they had.
@@ -126,7 +121,7 @@ fn drop_all(which: impl Fn(Key, &Copy) -> bool) {
 /// A copy is one unit of the memory, which knows where it was mapped.
 pub(crate) fn drop_pages(memory: &Memory, pages: Range<usize>) -> usize {
     let mut dropped = 0;
-    if !memory.has_copies(pages.start) {
+    if !memory.chunks().has_copies(pages.start) {
         return 0;
     }
     for (unit, spot) in memory.units_of(pages.start) {

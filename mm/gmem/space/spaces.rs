@@ -4,24 +4,16 @@
 
 use crate::{
     device::holds,
-    space::address_space::Space,
-    sys, //
+    prelude::*,
+    space::address_space::Space, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
-    mm::{
-        device::arc_table::{
-            ArcTable,
-            Entry,
-            Writer, //
-        },
-        Mm, //
+    mm::device::arc_table::{
+        ArcTable,
+        Entry,
+        Writer, //
     },
-    prelude::*,
-    sync::{
-        Arc,
-        GlobalGuard, //
-    }, //
+    sync::GlobalGuard, //
 };
 
 /// Mirror address spaces, by the address of their `mm_struct`, which they keep alive. Every fault
@@ -39,7 +31,7 @@ const fn writer() -> Writer<Space> {
 }
 
 fn lock_list() -> GlobalGuard<SPACES> {
-    holds::LISTS.count();
+    holds::LISTS.add(1);
     SPACES.lock()
 }
 
@@ -73,19 +65,14 @@ impl Space {
         FOUND.get(key)
     }
 
-    /// Calls `f` with each mirror address space, as long as it succeeds. `f` may take locks.
-    pub(crate) fn try_for_each<E>(
-        mut f: impl FnMut(&Self) -> core::result::Result<(), E>,
-    ) -> core::result::Result<(), E> {
+    /// Returns all mirror address spaces. Between them no lock is held.
+    pub(crate) fn all() -> impl Iterator<Item = Arc<Self>> {
         let mut last = None;
-        loop {
-            let next = lock_list().next(last);
-            let Some((key, space)) = next else {
-                return Ok(());
-            };
-            f(&space)?;
+        core::iter::from_fn(move || {
+            let (key, space) = lock_list().next(last)?;
             last = Some(key);
-        }
+            Some(space)
+        })
     }
 
     /// Counts one more user of a mirror. A standalone space has an owner.

@@ -14,12 +14,7 @@ use crate::{
         is_huge,
         pages_of_run, //
     },
-    range::{
-        PageRange,
-        BLOCK_ORDER,
-        BLOCK_PAGES,
-        PAGE_SIZE, //
-    },
+    prelude::*,
     space::{
         address_space::Space,
         addresses::Addresses,
@@ -28,13 +23,7 @@ use crate::{
             MAX_CONTEXTS, //
         },
         directory::Enter, //
-    },
-    sys::MapRun, //
-};
-use kernel::{
-    bindings,
-    prelude::*,
-    sync::Arc, //
+    }, //
 };
 
 /// Gives out `count` pages, aligned to `2^order` pages.
@@ -130,24 +119,22 @@ fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) 
         let map = space.lock_map();
         core::array::from_fn(|index| map.context(index).cloned())
     };
+    let directory = &space.directory;
+    let bytes = range.bytes();
     let mut bits = 0;
 
     for context in contexts.iter().flatten() {
         if !context.device.reach.covers(range) {
             return Err(ERANGE);
         }
-        context
-            .pmap
-            .prepare(range.start_byte() as usize, range.len_bytes() as usize)?;
+        context.pmap.prepare(range)?;
         bits |= context.bit();
     }
     if bits == 0 {
         return Err(ENODEV);
     }
     for run in maps {
-        space
-            .directory
-            .reserve(pages_of_run(run).ok_or(EINVAL)?, is_huge(run))?;
+        directory.reserve(pages_of_run(run).ok_or(EINVAL)?, is_huge(run))?;
     }
 
     let map = space.lock_map();
@@ -160,18 +147,12 @@ fn enter(space: &Space, _locked: &Addresses, range: PageRange, maps: &[MapRun]) 
             duplicated: false,
             fixed: true,
         };
-        space
-            .directory
-            .enter(&map, pages_of_run(run).ok_or(EINVAL)?, is_huge(run), note)?;
+        let pages = pages_of_run(run).ok_or(EINVAL)?;
+        directory.enter(&map, pages, is_huge(run), note)?;
     }
     for context in contexts.iter().flatten() {
         context.install(&map, maps)?;
-        context
-            .device
-            .parts
-            .stats
-            .remote
-            .add(range.len_bytes() as usize);
+        context.device.parts.stats.remote.add(bytes.len());
     }
     Ok(())
 }

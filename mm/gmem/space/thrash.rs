@@ -12,17 +12,11 @@ use crate::{
         unit::SLOT_PAGES,
         Key, //
     },
-    range::PageRange, //
+    prelude::*, //
 };
-use kernel::{
-    new_mutex,
-    prelude::*,
-    sync::Mutex,
-    time::{
-        Delta,
-        Instant,
-        Monotonic, //
-    }, //
+use kernel::time::{
+    Instant,
+    Monotonic, //
 };
 
 /// Blocks that are known at a time: 8 KiB.

@@ -7,12 +7,7 @@ use crate::{
         Ahead,
         Window, //
     },
-    range::PageRange, //
-};
-use kernel::{
-    new_mutex,
-    prelude::*,
-    sync::Mutex, //
+    prelude::*, //
 };
 
 #[derive(Default)]

@@ -7,7 +7,7 @@
 //! migration has to take the page from the other devices.
 
 use crate::{
-    range::PageRange,
+    prelude::*,
     space::{
         address_space::{
             MapLock,
@@ -18,25 +18,15 @@ use crate::{
             MAX_CONTEXTS, //
         },
         directory::Directory, //
-    },
-    sys, //
+    }, //
 };
-use kernel::{
-    mm::{
-        device::{
-            hmm::Snapshot,
-            interval_notifier::{
-                Event,
-                Invalidation,
-                Operations, //
-            },
-            vma as vma_info, //
-        },
-        Mm,
-        MmWithUser, //
+use kernel::mm::device::{
+    hmm::Snapshot,
+    interval_notifier::{
+        Invalidation,
+        Operations, //
     },
-    prelude::*,
-    sync::Arc, //
+    vma as vma_info, //
 };
 
 /// The subscriber of one chunk of a space.
@@ -73,7 +63,7 @@ impl Operations for Watcher {
         let mut rest = PageRange::from_bytes(bytes.start as u64, bytes.len() as u64)
             .and_then(|range| range.intersect(self.chunk));
         // A change of rights leaves the page where it is.
-        let forget = inv.event() != Event::Protect;
+        let forget = !inv.is_protection();
         while let Some(range) = rest {
             rest = map.invalidate(&self.space.directory, range, forget);
             if rest.is_some() {
@@ -98,9 +88,8 @@ pub(crate) fn check_mapped(mm: &Mm, range: PageRange) -> Result {
     // The last reference may be ours; tearing an mm down here would wait for ourselves.
     let mm = MmWithUser::into_mmput_async(mm.mmget_not_zero().ok_or(ESRCH)?);
     let mmap = mm.mmap_read_lock();
-    let (start, end) = (range.start_byte() as usize, range.end_byte() as usize);
 
-    let first = vma_info::first_in(&mmap, start, end);
+    let first = vma_info::first_in(&mmap, range.bytes());
     first.map(|_| ()).ok_or(EFAULT)
 }
 
@@ -170,11 +159,7 @@ impl MapLock<'_> {
         let lost = self.release(|f| directory.invalidate(self, range, forget, f));
         if lost != 0 {
             sys::count(sys::Event::Invalidate, 1);
-            sys::trace_invalidate(
-                range.start_byte() as usize,
-                range.end_byte() as usize,
-                u32::from(lost),
-            );
+            sys::trace_invalidate(range.bytes(), u32::from(lost));
         }
         if let Some(windows) = windows {
             let removed = self.copies_mut().remove(windows);

@@ -151,7 +151,7 @@ impl<M: Mmu> Context<M> {
     pub fn fault(&self, addr: u64, len: u64, access: Access, hint: Hint) -> Result {
         // SAFETY: By the type invariant.
         to_result(unsafe {
-            bindings::gm_dev_fault(self.ctx.as_ptr(), addr, len, access.as_raw(), hint.as_raw())
+            bindings::gm_dev_fault(self.ctx.as_ptr(), addr, len, access.as_raw(), hint as u32)
         })
     }
 

@@ -124,7 +124,7 @@ impl<M: Mmu> Device<M> {
     /// - `ENOMEM`
     pub fn register_physmem(&self, size: u64, ty: MemoryType) -> Result {
         // SAFETY: By the type invariant.
-        to_result(unsafe { bindings::gm_dev_register_physmem(self.as_raw(), size, ty.as_raw()) })
+        to_result(unsafe { bindings::gm_dev_register_physmem(self.as_raw(), size, ty as u32) })
     }
 
     /// Brings all data home and takes the memory back from GMEM.

@@ -19,23 +19,14 @@ use crate::{
 
 /// Which free addresses of a standalone [`AddressSpace`] are used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
 pub enum Policy {
     /// The lowest gap that is large enough.
-    FirstFit,
+    FirstFit = bindings::gm_as_policy_GM_AS_FIRST_FIT,
     /// The smallest gap that is large enough.
-    BestFit,
+    BestFit = bindings::gm_as_policy_GM_AS_BEST_FIT,
     /// The first place behind the previous allocation.
-    NextFit,
-}
-
-impl Policy {
-    const fn as_raw(self) -> bindings::gm_as_policy {
-        match self {
-            Self::FirstFit => bindings::gm_as_policy_GM_AS_FIRST_FIT,
-            Self::BestFit => bindings::gm_as_policy_GM_AS_BEST_FIT,
-            Self::NextFit => bindings::gm_as_policy_GM_AS_NEXT_FIT,
-        }
-    }
+    NextFit = bindings::gm_as_policy_GM_AS_NEXT_FIT,
 }
 
 /// Addresses of a standalone [`AddressSpace`]; given back when dropped.
@@ -74,7 +65,7 @@ impl AddressSpace {
         let mut space = core::ptr::null_mut();
         // SAFETY: `space` is valid for a write.
         to_result(unsafe {
-            bindings::gm_as_create(start, end, policy.as_raw(), quantum, &mut space)
+            bindings::gm_as_create(start, end, policy as u32, quantum, &mut space)
         })?;
         // INVARIANT: The function made the address space for us.
         Self::from_raw(space, true)
@@ -92,12 +83,9 @@ impl AddressSpace {
         let mut va = 0;
         // SAFETY: By the type invariant; `va` is valid for a write.
         to_result(unsafe { bindings::gm_as_alloc_va(self.as_raw(), len, align, &mut va) })?;
+        let space = self.clone();
         // INVARIANT: Taken just now.
-        Ok(Addresses {
-            space: self.clone(),
-            va,
-            len,
-        })
+        Ok(Addresses { space, va, len })
     }
 
     /// Takes the `len` bytes of addresses from `va` on.
@@ -111,12 +99,9 @@ impl AddressSpace {
     pub fn reserve(self: &Arc<Self>, va: u64, len: u64) -> Result<Addresses> {
         // SAFETY: By the type invariant.
         to_result(unsafe { bindings::gm_as_reserve_va(self.as_raw(), va, len) })?;
+        let space = self.clone();
         // INVARIANT: Taken just now.
-        Ok(Addresses {
-            space: self.clone(),
-            va,
-            len,
-        })
+        Ok(Addresses { space, va, len })
     }
 }
 

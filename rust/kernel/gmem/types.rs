@@ -85,38 +85,22 @@ impl core::ops::BitOr for Caps {
 
 /// What the caller of [`Context::fault`](super::Context::fault) knows about the access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
 pub enum Hint {
     /// The device waits for this address.
-    Demand,
+    Demand = bindings::gm_fault_hint_GM_FAULT_DEMAND,
     /// The range is about to be used by a launch.
-    Prepare,
-}
-
-impl Hint {
-    pub(super) const fn as_raw(self) -> bindings::gm_fault_hint {
-        match self {
-            Self::Demand => bindings::gm_fault_hint_GM_FAULT_DEMAND,
-            Self::Prepare => bindings::gm_fault_hint_GM_FAULT_PREPARE,
-        }
-    }
+    Prepare = bindings::gm_fault_hint_GM_FAULT_PREPARE,
 }
 
 /// How the CPU sees registered device memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
 pub enum MemoryType {
     /// Not at all: a CPU access brings the page home.
-    Private,
+    Private = bindings::gm_memory_type_GM_MEMORY_PRIVATE,
     /// With loads and stores.
-    Coherent,
-}
-
-impl MemoryType {
-    pub(super) const fn as_raw(self) -> bindings::gm_memory_type {
-        match self {
-            Self::Private => bindings::gm_memory_type_GM_MEMORY_PRIVATE,
-            Self::Coherent => bindings::gm_memory_type_GM_MEMORY_COHERENT,
-        }
-    }
+    Coherent = bindings::gm_memory_type_GM_MEMORY_COHERENT,
 }
 
 /// Work that a data function of [`Mmu`](super::Mmu) started.

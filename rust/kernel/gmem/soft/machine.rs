@@ -17,13 +17,7 @@ use core::ops::Deref;
 pub const MAX_CORES: usize = 2;
 
 /// The TLBs of a machine.
-pub(super) struct Tlbs(KVec<Arc<Tlb>>);
-
-impl Tlbs {
-    pub(super) fn all(&self) -> &[Arc<Tlb>] {
-        &self.0
-    }
-}
+pub(super) type Tlbs = KVec<Arc<Tlb>>;
 
 /// The memory and the TLBs of an emulated device, one for each core, and what its driver adds.
 pub struct Machine<D> {
@@ -48,7 +42,7 @@ impl<D> Machine<D> {
         }
         let this = Self {
             memory,
-            tlbs: Arc::new(Tlbs(tlbs), GFP_KERNEL)?,
+            tlbs: Arc::new(tlbs, GFP_KERNEL)?,
             driver,
         };
         Ok(Arc::new(this, GFP_KERNEL)?)
@@ -61,7 +55,7 @@ impl<D> Machine<D> {
 
     /// The TLBs, one for each core.
     pub fn tlbs(&self) -> &[Arc<Tlb>] {
-        self.tlbs.all()
+        &self.tlbs
     }
 
     pub(super) fn shared_tlbs(&self) -> &Arc<Tlbs> {

@@ -47,11 +47,6 @@ pub enum Miss {
 pub(super) struct Slot(Atomic<u64>);
 
 impl Slot {
-    /// Makes an empty entry.
-    pub(super) const fn new() -> Self {
-        Self(Atomic::new(0))
-    }
-
     /// Changes the word by `f` until it is done or `f` declines. Returns the old word.
     #[inline]
     fn update(&self, mut f: impl FnMut(u64) -> Option<u64>) -> Result<u64, u64> {
@@ -134,10 +129,8 @@ impl Slot {
 
     /// Tests and clears the accessed bit.
     pub(super) fn age(&self) -> bool {
-        match self.update(|old| Some(old & !ACCESSED)) {
-            Ok(old) => old & ACCESSED != 0,
-            Err(_) => false,
-        }
+        self.update(|old| Some(old & !ACCESSED))
+            .is_ok_and(|old| old & ACCESSED != 0)
     }
 
     /// Returns whether the device has stored through this entry.
@@ -174,7 +167,7 @@ impl Slot {
 
 impl Default for Slot {
     fn default() -> Self {
-        Self::new()
+        Self(Atomic::new(0))
     }
 }
 
@@ -191,7 +184,7 @@ mod tests {
 
     #[test]
     fn rights_are_kept() -> Result {
-        let slot = Slot::new();
+        let slot = Slot::default();
 
         assert_eq!(slot.translate(false).err(), Some(Miss::Absent));
         slot.enter(&map(0, 1, Access::READ), 0)?;
@@ -211,7 +204,7 @@ mod tests {
 
     #[test]
     fn accessed_bit_is_set_and_cleared() -> Result {
-        let slot = Slot::new();
+        let slot = Slot::default();
 
         slot.enter(&map(0, 1, Access::READ), 0)?;
         assert!(!slot.age());
@@ -224,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_is_no_large_page_is_refused() {
-        let slot = Slot::new();
+        let slot = Slot::default();
 
         assert!(slot
             .enter_large(&map(0x20_0000, 511, Access::READ))

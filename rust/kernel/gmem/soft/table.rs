@@ -84,7 +84,7 @@ impl PageTable {
 
     /// Returns whether a flush comes to `tlb`.
     pub(super) fn is_used_with(&self, tlb: &Tlb) -> bool {
-        self.tlbs.all().iter().any(|own| core::ptr::eq(&**own, tlb))
+        self.tlbs.iter().any(|own| core::ptr::eq(&**own, tlb))
     }
 
     /// Looks up `va` as a device does on a TLB miss: sets the accessed bit, for a store the dirty
@@ -163,7 +163,7 @@ impl PageTable {
 
     /// Forgets all copies of the entries of a range.
     pub(super) fn flush(&self, range: Range<u64>) {
-        for tlb in self.tlbs.all() {
+        for tlb in self.tlbs.iter() {
             tlb.flush(self.space, range.clone());
         }
     }
@@ -172,7 +172,7 @@ impl PageTable {
     /// [`flush_wait`](Self::flush_wait).
     pub(super) fn flush_start(&self, ranges: &[VaRange]) -> u64 {
         let mut cookie = 0;
-        for tlb in self.tlbs.all() {
+        for tlb in self.tlbs.iter() {
             for range in ranges {
                 tlb.flush(self.space, range.start()..range.end());
             }
@@ -185,7 +185,7 @@ impl PageTable {
     /// Waits until no step that may use one of the copies runs.
     pub(super) fn flush_wait(&self, cookie: u64) {
         let mut cookie = cookie;
-        for tlb in self.tlbs.all().iter().rev() {
+        for tlb in self.tlbs.iter().rev() {
             tlb.drain(cookie as u32);
             cookie >>= 32;
         }

@@ -6,10 +6,7 @@
 //! and frees it a grace period later.
 
 use crate::{
-    alloc::{
-        AllocError,
-        Flags, //
-    },
+    alloc::Flags,
     bindings,
     prelude::*,
     sync::{
@@ -55,14 +52,10 @@ impl<T> Entry<T> {
     /// # Errors
     ///
     /// Out of memory.
-    pub fn new(
-        key: usize,
-        value: Arc<T>,
-        flags: Flags,
-    ) -> core::result::Result<KBox<Self>, AllocError> {
+    pub fn new(key: usize, value: Arc<T>, flags: Flags) -> Result<KBox<Self>> {
         let next = Atomic::new(null_mut());
 
-        KBox::new(Self { next, key, value }, flags)
+        Ok(KBox::new(Self { next, key, value }, flags)?)
     }
 }
 
@@ -80,6 +73,7 @@ pub struct ArcTable<T> {
 
 impl<T> ArcTable<T> {
     /// Makes a table with nothing in it.
+    #[expect(clippy::new_without_default, reason = "it is for a static")]
     pub const fn new() -> Self {
         // INVARIANT: All links are NULL.
         Self {
@@ -116,12 +110,6 @@ impl<T> ArcTable<T> {
             at = entry.next.load(Acquire);
         }
         None
-    }
-}
-
-impl<T> Default for ArcTable<T> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -16,21 +16,6 @@ use core::{
     ops::Range, //
 };
 
-/// Why a range is invalidated.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// The mapping goes away: `munmap`, `mremap`, exit.
-    Unmap,
-    /// Entries are removed or replaced, the mapping stays.
-    Clear,
-    /// Pages are about to move.
-    Migrate,
-    /// Access rights change.
-    Protect,
-    /// The address space ends.
-    Release,
-}
-
 /// One invalidation, as the callback sees it.
 pub struct Invalidation<'a> {
     range: &'a bindings::mmu_notifier_range,
@@ -50,17 +35,14 @@ impl Invalidation<'_> {
         unsafe { bindings::mmu_notifier_range_blockable(self.range) }
     }
 
-    /// Returns the reason.
-    pub fn event(&self) -> Event {
-        match self.range.event {
-            bindings::mmu_notifier_event_MMU_NOTIFY_UNMAP => Event::Unmap,
-            bindings::mmu_notifier_event_MMU_NOTIFY_MIGRATE => Event::Migrate,
+    /// Returns whether only the access rights change, and the pages stay where they are.
+    pub fn is_protection(&self) -> bool {
+        matches!(
+            self.range.event,
             bindings::mmu_notifier_event_MMU_NOTIFY_PROTECTION_VMA
-            | bindings::mmu_notifier_event_MMU_NOTIFY_PROTECTION_PAGE
-            | bindings::mmu_notifier_event_MMU_NOTIFY_SOFT_DIRTY => Event::Protect,
-            bindings::mmu_notifier_event_MMU_NOTIFY_RELEASE => Event::Release,
-            _ => Event::Clear,
-        }
+                | bindings::mmu_notifier_event_MMU_NOTIFY_PROTECTION_PAGE
+                | bindings::mmu_notifier_event_MMU_NOTIFY_SOFT_DIRTY
+        )
     }
 
     /// Makes [`Sequence::read_retry`] fail for readers that began before.
@@ -133,14 +115,14 @@ impl<T: Operations> IntervalNotifier<T> {
         invalidate_finish: None,
     };
 
-    /// Subscribes to `[start, start + len)` of `mm`, in bytes.
+    /// Subscribes to a range of `mm`, in bytes.
     ///
     /// Sleeps and takes `mmap_lock` for writing; the caller must not hold it.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, or `EOVERFLOW` for a range that wraps.
-    pub fn new<'a>(mm: &'a Mm, start: usize, len: usize, data: T) -> impl PinInit<Self, Error> + 'a
+    pub fn new<'a>(mm: &'a Mm, range: Range<usize>, data: T) -> impl PinInit<Self, Error> + 'a
     where
         T: 'a,
     {
@@ -152,7 +134,7 @@ impl<T: Operations> IntervalNotifier<T> {
                 // that arrives at once finds `data`, which is initialized before this field.
                 to_result(unsafe {
                     bindings::mmu_interval_notifier_insert(
-                        slot, mm.as_raw(), start, len, &Self::OPS,
+                        slot, mm.as_raw(), range.start, range.len(), &Self::OPS,
                     )
                 })
             }),

@@ -64,13 +64,11 @@ pub use self::{
     }, //
 };
 
-/// Which pages of a VMA to take.
+/// Which pages of a VMA to take beside those in device-private memory.
 #[derive(Clone, Copy)]
 pub struct Select {
     /// Host pages and addresses that have none yet.
     pub host: bool,
-    /// Pages in device-private memory.
-    pub device: bool,
     /// Take a huge page in one piece when the range covers it.
     pub huge: bool,
 }
@@ -136,12 +134,9 @@ impl<'a> Migration<'a> {
             return Err(EINVAL);
         }
         let (src, dst) = arrays.split(nr).ok_or(EINVAL)?;
-        let mut flags = 0;
+        let mut flags = bindings::migrate_vma_direction_MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
         if select.host {
             flags |= bindings::migrate_vma_direction_MIGRATE_VMA_SELECT_SYSTEM;
-        }
-        if select.device {
-            flags |= bindings::migrate_vma_direction_MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
         }
         if select.huge {
             flags |= bindings::migrate_vma_direction_MIGRATE_VMA_SELECT_COMPOUND;

@@ -70,7 +70,7 @@ impl<'a> StillGuard<'a> {
             _nts: NotThreadSafe,
         };
         let mut next = 0;
-        while let Some(vma) = first_in(&this, next, usize::MAX) {
+        while let Some(vma) = first_in(&this, next..usize::MAX) {
             // SAFETY: mmap_lock is held for writing, so that the VMA stays.
             to_result(unsafe { bindings::vma_start_write_killable(vma.as_ptr()) })?;
             next = vma.end();

@@ -345,12 +345,7 @@ impl<T: Operations> Pagemap<T> {
             Self::from_pgmap(bindings::folio_pgmap(folio))
         };
 
-        match this.data.migrate_to_ram(&fault) {
-            FaultResult::Done => 0,
-            FaultResult::NoMemory => bindings::vm_fault_reason_VM_FAULT_OOM,
-            FaultResult::Bus => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
-            FaultResult::Poisoned => bindings::vm_fault_reason_VM_FAULT_HWPOISON,
-        }
+        this.data.migrate_to_ram(&fault) as bindings::vm_fault_t
     }
 
     /// # Safety

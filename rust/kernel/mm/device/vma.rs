@@ -9,7 +9,10 @@ use crate::{
     bindings,
     mm::virt::VmaRef, //
 };
-use core::ops::Deref;
+use core::ops::{
+    Deref,
+    Range, //
+};
 
 /// The VMA is locked into host memory.
 pub const VM_LOCKED: usize = 1 << bindings::VMA_LOCKED_BIT;
@@ -59,10 +62,11 @@ pub fn thp_allowed(vma: &VmaRef) -> bool {
     unsafe { bindings::vma_thp_allowed(vma.as_ptr()) }
 }
 
-/// Returns the first VMA that intersects `[start, end)`, in the address space of the guard.
-pub fn first_in(guard: &impl MmapLocked, start: usize, end: usize) -> Option<&MmapVma> {
+/// Returns the first VMA that intersects `range`, in the address space of the guard.
+pub fn first_in(guard: &impl MmapLocked, range: Range<usize>) -> Option<&MmapVma> {
     // SAFETY: The guard proves that mmap_lock is held.
-    let vma = unsafe { bindings::find_vma_intersection(guard.mm().as_raw(), start, end) };
+    let vma =
+        unsafe { bindings::find_vma_intersection(guard.mm().as_raw(), range.start, range.end) };
 
     if vma.is_null() {
         return None;

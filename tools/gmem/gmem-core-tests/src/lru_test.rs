@@ -42,7 +42,7 @@ proptest! {
     #[test]
     fn order_is_that_of_use(steps in prop::collection::vec(step(), 0..100)) {
         let mut links = [Link::default(); LINKS as usize];
-        let mut list = Lru::new();
+        let mut list = Lru::default();
         let mut model: Vec<u32> = Vec::new();
         for step in steps {
             let at = |index: u32| model.iter().position(|&other| other == index);
@@ -75,7 +75,7 @@ proptest! {
     #[test]
     fn wrong_links_are_answered(steps in prop::collection::vec((step(), any::<bool>()), 0..100)) {
         let (mut right, mut wrong) = ([Link::default(); 12], [Link::default(); 12]);
-        let (mut list, mut other) = (Lru::new(), Lru::new());
+        let (mut list, mut other) = (Lru::default(), Lru::default());
         for (step, mixed) in steps {
             let links = if mixed { &mut wrong } else { &mut right };
             match step {

@@ -19,7 +19,7 @@ fn range(first: u64, count: u64) -> PageRange {
 
 #[test]
 fn a_walk_is_served_ahead_in_growing_windows() {
-    let mut ahead = Ahead::new();
+    let mut ahead = Ahead::default();
     let (mut next, mut windows) = (10_000, Vec::new());
     for _ in 0..12 {
         let fault = range(next, 16);
@@ -44,7 +44,7 @@ fn a_walk_is_served_ahead_in_growing_windows() {
 
 #[test]
 fn a_stride_is_served_where_it_steps() {
-    let mut ahead = Ahead::new();
+    let mut ahead = Ahead::default();
     let faults = (0..5).map(|i| range(1000 + i * 416, 16));
     let last = faults
         .filter_map(|fault| Some((fault, ahead.fault(fault)?)))
@@ -58,7 +58,7 @@ fn a_stride_is_served_where_it_steps() {
 
 #[test]
 fn windows_are_as_large_as_allowed() {
-    let mut ahead = Ahead::new();
+    let mut ahead = Ahead::default();
     ahead.cap(0);
     let walk = |ahead: &mut Ahead, mut next: u64| {
         let mut largest = 0;
@@ -77,7 +77,7 @@ fn windows_are_as_large_as_allowed() {
 proptest! {
     #[test]
     fn faults_anywhere_are_no_walk(seed in any::<u64>()) {
-        let (mut ahead, mut state, mut brought) = (Ahead::new(), seed, 0);
+        let (mut ahead, mut state, mut brought) = (Ahead::default(), seed, 0);
         for _ in 0..200 {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             // Blocks in a gigabyte: neighbours are rare, but happen.
@@ -89,7 +89,7 @@ proptest! {
 
     #[test]
     fn windows_are_bounded(faults in prop::collection::vec((0u64..3000, 1u64..600), 0..60)) {
-        let mut ahead = Ahead::new();
+        let mut ahead = Ahead::default();
         for (first, count) in faults {
             if let Some(window) = ahead.fault(range(first, count)) {
                 prop_assert!(pages(&window) <= MAX_WINDOW.max(count));

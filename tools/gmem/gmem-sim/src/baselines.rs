@@ -19,7 +19,7 @@ impl Queue {
     fn new(slots: u32, by_use: bool, chunks: bool) -> Self {
         Self {
             links: vec![Link::Out; slots as usize],
-            order: Lru::new(),
+            order: Lru::default(),
             by_use,
             chunks,
         }

@@ -70,13 +70,14 @@ impl<'a> Fault<'a> {
 }
 
 /// Answer to a CPU fault.
+#[repr(u32)]
 pub enum FaultResult {
     /// The page is home, or the CPU shall try the access again.
-    Done,
+    Done = 0,
     /// No host memory.
-    NoMemory,
+    NoMemory = bindings::vm_fault_reason_VM_FAULT_OOM,
     /// The page cannot be brought home.
-    Bus,
+    Bus = bindings::vm_fault_reason_VM_FAULT_SIGBUS,
     /// The contents of the page are lost.
-    Poisoned,
+    Poisoned = bindings::vm_fault_reason_VM_FAULT_HWPOISON,
 }
