@@ -61,16 +61,11 @@ impl Gate {
     /// `ENODEV` when the gate is closed.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Inside<'_>> {
-        let mut old = self.state.load(Relaxed);
-        loop {
-            if old & !INSIDE != 0 {
-                return Err(ENODEV);
-            }
-            match self.state.cmpxchg(old, old + 1, Full) {
-                Ok(_) => return Ok(Inside(self)),
-                Err(now) => old = now,
-            }
+        if self.state.fetch_add(1usize, Full) & !INSIDE == 0 {
+            return Ok(Inside(self));
         }
+        self.leave_closed();
+        Err(ENODEV)
     }
 
     /// Returns whether the gate was closed for ever.

@@ -94,7 +94,7 @@ impl Refault<'_> {
         while pages.end() < range.end() {
             let (more, entry) = directory.lookup(pages.end())?;
             contexts &= entry.contexts();
-            if self.entered(more, entry)? != (addr + pages.len_bytes(), flags) {
+            if self.entered(more, entry)? != (addr.wrapping_add(pages.len_bytes()), flags) {
                 return None;
             }
             pages = pages.join(more)?;

@@ -123,7 +123,9 @@ fn count(context: &Context, request: Request, waited: bool, result: &Result) {
     parts.stats.faults.add(1);
     if purpose.is_demand() {
         parts.stats.demands.add(1);
-        parts.stats.waits.add(usize::from(waited));
+        if waited {
+            parts.stats.waits.add(1);
+        }
     }
     sys::trace_fault(parts.id, range.bytes(), access, result);
 }

@@ -99,8 +99,8 @@ const SUBJECTS: &[Subject] = &[
             (
                 "who_comes_in_sees_no_order",
                 &[(
-                    "match self.state.cmpxchg(old, old + 1, Full) {",
-                    "match self.state.cmpxchg(old, old + 1, Relaxed) {",
+                    "if self.state.fetch_add(1usize, Full)",
+                    "if self.state.fetch_add(1usize, Relaxed)",
                 )],
             ),
             (
@@ -112,12 +112,11 @@ const SUBJECTS: &[Subject] = &[
                 )],
             ),
             (
-                "a_closed_gate_is_seen_once_only",
+                "who_is_turned_away_counts",
                 &[(
-                    "Ok(_) => return Ok(Inside(self)),
-                Err(now) => old = now,",
-                    "Ok(_) => return Ok(Inside(self)),
-                Err(now) => old = now & INSIDE,",
+                    "self.leave_closed();
+        Err(ENODEV)",
+                    "Err(ENODEV)",
                 )],
             ),
             (

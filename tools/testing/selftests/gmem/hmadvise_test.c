@@ -43,6 +43,23 @@ TEST_F(prefetch, there_and_back)
 	EXPECT_TRUE(npu_wait_free(self->fd[0], before.mem_free, 2000));
 }
 
+/* Small pages of both devices, by turns, go home in one go. */
+TEST_F(prefetch, home_from_two_devices)
+{
+	size_t run = 16 * page_size(), i;
+	char *buf = buf_alloc(BLOCK);
+
+	ASSERT_EQ(0, madvise(buf, BLOCK, MADV_NOHUGEPAGE));
+	buf_fill(buf, BLOCK, 4);
+	for (i = 0; i < BLOCK / run; i++)
+		ASSERT_EQ(0, to_device(self->fd[i % 2], buf + i * run, run));
+	ASSERT_TRUE(on_device(buf, BLOCK));
+	ASSERT_EQ(0, to_home(buf, BLOCK));
+	EXPECT_EQ(0, pages_on_device(buf, BLOCK));
+	EXPECT_TRUE(buf_check(buf, BLOCK, 4));
+	munmap(buf, BLOCK);
+}
+
 /* Success means mapped as well: the device needs no fault afterwards. */
 TEST_F(prefetch, maps_the_pages)
 {

@@ -111,14 +111,23 @@ TEST_F_TIMEOUT(holds, search_for_a_limit, 120)
 		sleep_ms(10);
 }
 
+/* Another process pins so much. */
+static int pin_and_leave(size_t len)
+{
+	int fd = npu_open(0);
+
+	return hmadvise(npu_info(fd).hnid, buf_alloc(len), len, MADV_PINNED) ? 1 : 0;
+}
+
 /* What is kept for pins goes in pieces, and all of it goes. */
 TEST_F_TIMEOUT(holds, end_of_a_large_pin, 120)
 {
-	size_t len = 512 * MiB, used = 256 * MiB;
+	size_t len = self->total / 2, used = len;
 	uint64_t end = now_ms() + ENOUGH;
 	int hnid = npu_info(self->fd).hnid, round;
 	struct stat st;
 	char *buf;
+	pid_t pid;
 
 	for (round = 0; round < 2; round++) {
 		buf = buf_alloc(len);
@@ -132,8 +141,13 @@ TEST_F_TIMEOUT(holds, end_of_a_large_pin, 120)
 		}
 		ASSERT_EQ(0, hmadvise(-1, buf, len, MADV_UNPINNED));
 		EXPECT_EQ(0, npu_stat(0, "pinned"));
-		/* Its pages are like all others now. */
+		/* Its pages are like all others now: they give way. */
 		EXPECT_EQ(used / self->page, pages_on_device(buf, used));
+		pid = fork();
+		if (!pid)
+			_exit(pin_and_leave(3 * self->total / 4));
+		EXPECT_EQ(0, child_result(pid, 60000));
+		EXPECT_GT(used / self->page, pages_on_device(buf, used));
 		ASSERT_EQ(0, munmap(buf, len));
 	}
 	EXPECT_LT(0, file_find(HOLDS, "chunks"));
