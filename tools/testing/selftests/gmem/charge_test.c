@@ -127,8 +127,11 @@ TEST_F_TIMEOUT(charge, tables_for_what_devices_use, 60)
 	before = charged();
 	for (i = 1; i < nr; i++)
 		ASSERT_EQ(0, npu_run1(self->fd, cmd_read(buf + i * BLOCK, 8)));
-	/* 4 KiB of the device's page table, and an entry of the directory. */
-	EXPECT_LE((long long)((nr - 1) * 4096), charged() - before);
+	/*
+	 * 4 KiB of the device's page table, and an entry of the directory. The stack
+	 * of a task that ended before may go meanwhile.
+	 */
+	EXPECT_LE((long long)((nr - 8) * 4096), charged() - before);
 	munmap(buf, nr * BLOCK);
 	EXPECT_GT((long long)(nr * 2048), charged() - before);
 }
