@@ -22,7 +22,8 @@ use kernel::bindings::{
 /// # Invariants
 ///
 /// `ops` is valid and complete in what is not optional until `calls` is closed for ever: the
-/// driver's module is pinned and keeps the table until `gm_dev_destroy()` returned, which closes it.
+/// driver's module is pinned and keeps the table until `gm_dev_destroy()` returned, which closes
+/// the gate.
 #[derive(Clone)]
 pub(crate) struct Mmu {
     ops: NonNull<bindings::gm_mmu>,
